@@ -1,0 +1,121 @@
+"""Checks of arguments, so that every wrong input is a clear error and no kernel sees an unchecked one.
+
+Every message has the form ``<operator>: <argument> must be <what is accepted>; got <what came>`` and, where there is
+one, the fix.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .tensor import DType, QTensor, per_tensor_affine
+
+
+def kind(x: Any) -> str:
+    """Describe a value for an error message."""
+    if isinstance(x, QTensor):
+        return f"a QTensor ({x.dtype.name}, shape {tuple(x.shape)})"
+    if isinstance(x, np.ndarray):
+        return f"a NumPy array ({x.dtype}, shape {x.shape})"
+    if x is None:
+        return "None"
+    return f"{type(x).__name__} {x!r}"[:80]
+
+
+def qtensor(op: str, name: str, x: Any, dtypes: tuple[DType, ...] = ()) -> QTensor:
+    """`x` if it is a per-tensor quantized QTensor of one of `dtypes` (any if empty)."""
+    if not isinstance(x, QTensor):
+        fix = ""
+        if isinstance(x, np.ndarray) or hasattr(x, "__array__"):
+            fix = ". Call quantnn.quantize_per_tensor(x, scale, zero_point, dtype) first"
+        raise TypeError(f"{op}: {name} must be a QTensor; got {kind(x)}{fix}")
+    if x._qscheme is not per_tensor_affine:
+        raise ValueError(f"{op}: {name} must be quantized per tensor; got {x._qscheme.name}")
+    if dtypes and x._dtype not in dtypes:
+        accepted = " or ".join(d.name for d in dtypes)
+        raise TypeError(f"{op}: {name} must be {accepted}; got {x._dtype.name}")
+    return x
+
+
+def number(op: str, name: str, x: Any) -> float:
+    """A real number: a Python or NumPy scalar, or an array with one element."""
+    if type(x) is float:
+        return x
+    if isinstance(x, np.ndarray) and x.size == 1:
+        x = x.reshape(())[()]
+    if isinstance(x, (bool, np.bool_, str, bytes, complex)) or not hasattr(x, "__float__"):
+        raise TypeError(f"{op}: {name} must be a number; got {kind(x)}")
+    try:
+        return float(x)
+    except (TypeError, ValueError, OverflowError) as e:
+        raise TypeError(f"{op}: {name} must be a number; got {kind(x)}") from e
+
+
+def integer(op: str, name: str, x: Any, minimum: int | None = None, maximum: int | None = None) -> int:
+    """An integer in a range: a Python or NumPy integer, or an integer array with one element."""
+    if type(x) is not int:
+        if isinstance(x, np.ndarray) and x.size == 1 and x.dtype.kind in "iu":
+            x = x.reshape(())[()]
+        if isinstance(x, (bool, np.bool_)) or not hasattr(type(x), "__index__") or isinstance(x, np.ndarray):
+            raise TypeError(f"{op}: {name} must be an int; got {kind(x)}")
+        x = int(x.__index__())
+    if minimum is not None and x < minimum:
+        raise ValueError(f"{op}: {name} must be at least {minimum}; got {x}")
+    if maximum is not None and x > maximum:
+        raise ValueError(f"{op}: {name} must be at most {maximum}; got {x}")
+    return int(x)
+
+
+def integers(
+    op: str, name: str, x: Any, n: int, minimum: int | None = None, maximum: int | None = 2**31 - 1
+) -> tuple[int, ...]:
+    """`n` integers: one for all, or a tuple or list of `n`."""
+    if isinstance(x, (tuple, list)):
+        if len(x) == 1:
+            x = tuple(x) * n
+        if len(x) != n:
+            raise ValueError(f"{op}: {name} must be an int or {n} ints; got {len(x)} of them: {tuple(x)}")
+        return tuple(integer(op, name, v, minimum, maximum) for v in x)
+    return (integer(op, name, x, minimum, maximum),) * n
+
+
+def scale(op: str, name: str, x: Any) -> float:
+    """A scale: positive and finite, also as float32."""
+    value = number(op, name, x)
+    # 2**-149 is the smallest float32, 2**128 the first number that is none
+    if not (math.isfinite(value) and 1.401298464324817e-45 <= value < 3.4028235677973366e38):
+        raise ValueError(f"{op}: {name} must be a positive, finite number within float32's range; got {value}")
+    return value
+
+
+def zero_point(op: str, name: str, x: Any, dtype: DType) -> int:
+    """A zero point within the range of `dtype`."""
+    value = integer(op, name, x)
+    if not dtype.qmin <= value <= dtype.qmax:
+        raise ValueError(
+            f"{op}: {name} must be in [{dtype.qmin}, {dtype.qmax}], the range of {dtype.name}; got {value}"
+        )
+    return value
+
+
+def qparams(op: str, scale_: Any, zero_point_: Any, dtype: DType) -> tuple[float, int]:
+    """An operator's output `scale` and `zero_point`."""
+    return scale(op, "scale", scale_), zero_point(op, "zero_point", zero_point_, dtype)
+
+
+def float_array(op: str, name: str, x: Any, shape: Sequence[int] | None = None) -> np.ndarray:
+    """A C-contiguous float32 array in native byte order, of `shape` if that is given."""
+    if isinstance(x, QTensor):
+        raise TypeError(f"{op}: {name} must be a float32 array; got {kind(x)}. Call dequantize() first")
+    array = np.asarray(x)
+    if array.dtype.type is not np.float32:
+        raise TypeError(
+            f"{op}: {name} must be a float32 array; got {kind(array)}. Convert it with .astype(numpy.float32)"
+        )
+    if shape is not None and array.shape != tuple(shape):
+        raise ValueError(f"{op}: {name} must have shape {tuple(shape)}; got {array.shape}")
+    return np.ascontiguousarray(array, dtype=np.float32).reshape(array.shape)

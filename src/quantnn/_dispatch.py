@@ -1,0 +1,123 @@
+"""Which instruction-set level runs: the only file that knows their names.
+
+Every kernel exists once per level, as ``quantnn._kernels.<level>.<kernel>``. At import the highest level that was
+built and that this processor offers is chosen; the environment variable ``QUANTNN_ISA`` can lower it, never raise it.
+Operators reach their kernel through `kernels`: ``kernels.conv`` is the conv module of the chosen level, imported when
+it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from . import _cpu
+
+
+class Level(NamedTuple):
+    """An instruction-set level and the processor features that its compiler flags presume."""
+
+    name: str
+    machine: str
+    features: tuple[str, ...]
+
+
+_AVX2 = ("avx2", "fma", "f16c", "bmi1", "bmi2", "lzcnt", "movbe")
+_AVX512 = ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
+
+#: From the lowest to the highest of each machine. Adding a level is a row here, its flags in CMakeLists.txt and a
+#: section in _kernels/simd.h.
+LEVELS = (
+    Level("baseline", "any", ()),
+    Level("avx2", "x86-64", _AVX2),
+    Level("avxvnni", "x86-64", (*_AVX2, "avxvnni")),
+    Level("avx512vnni", "x86-64", (*_AVX2, *_AVX512, "avx512vnni")),
+    Level("neon", "aarch64", ()),
+    Level("neondot", "aarch64", ("dotprod",)),
+    Level("i8mm", "aarch64", ("dotprod", "i8mm")),
+)
+
+
+def offered(has: Callable[[str], bool], built: tuple[str, ...]) -> tuple[str, ...]:
+    """The built levels whose every feature the processor has, lowest first."""
+    return tuple(x.name for x in LEVELS if x.name in built and all(map(has, x.features)))
+
+
+def choose(levels: tuple[str, ...], wanted: str | None) -> str:
+    """The level to run: the highest of `levels`, lowered to `wanted` (the value of ``QUANTNN_ISA``) if that is set."""
+    if not wanted:
+        return levels[-1]
+    names = [x.name for x in LEVELS]
+    if wanted not in names:
+        warnings.warn(
+            f"QUANTNN_ISA={wanted!r} is not a level and is ignored; the levels are {', '.join(names)}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return levels[-1]
+    if wanted not in levels:
+        warnings.warn(
+            f"QUANTNN_ISA={wanted!r} is ignored: this processor or build offers only {', '.join(levels)}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return levels[-1]
+    return wanted
+
+
+class _Kernels:
+    """The kernel modules of one level, imported on first use."""
+
+    level: str
+    _typed: dict[tuple[str, str, str], Any]
+
+    def __init__(self, level: str) -> None:
+        self.level = level
+        self._typed = {}
+
+    def __getattr__(self, name: str) -> Any:
+        module = load(self.level, name)
+        setattr(self, name, module)
+        return module
+
+    def typed(self, kernel: str, function: str, ctype: str) -> Any:
+        """The form of a kernel's fused function for one C type (`DType.ctype`), looked up once."""
+        key = (kernel, function, ctype)
+        found = self._typed.get(key)
+        if found is None:
+            found = self._typed[key] = getattr(getattr(self, kernel), function)[ctype]
+        return found
+
+
+def load(level: str, kernel: str) -> ModuleType:
+    """Import one kernel module of one level."""
+    return importlib.import_module(f"quantnn._kernels.{level}.{kernel}")
+
+
+#: The levels that can run here, lowest first.
+AVAILABLE = offered(_cpu.has, _cpu.built_levels())
+
+kernels = _Kernels(choose(AVAILABLE, os.environ.get("QUANTNN_ISA")))
+
+
+@contextmanager
+def use_level(level: str) -> Iterator[None]:
+    """Run a block at another available level (for tests and benchmarks; not thread-safe).
+
+    Packed weights belong to the level that packed them, so make modules inside the block.
+    """
+    if level not in AVAILABLE:
+        raise ValueError(f"level must be one of {', '.join(AVAILABLE)}; got {level!r}")
+    before = dict(vars(kernels))
+    vars(kernels).clear()
+    vars(kernels).update(vars(_Kernels(level)))
+    try:
+        yield
+    finally:
+        vars(kernels).clear()
+        vars(kernels).update(before)

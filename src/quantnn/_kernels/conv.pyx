@@ -1,0 +1,253 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# cython: freethreading_compatible=True
+"""
+Convolution in one, two and three dimensions, with groups and an optional relu.
+
+Computes
+    acc[pixel, j] = sum over taps, c of (x[pixel * stride - padding + tap * dilation, c] - zx) * (w[j, tap, c] - zw[j])
+    y[pixel, j]   = requantize(acc) as in simd.h
+What lies outside the image counts as zx, that is as nothing.
+
+Layout: x (N, D, H, W, C) and y (N, D, H, W, K) channels-last and dense; fewer dimensions are D = 1 and H = 1. No matrix
+of the image is built: for a run of output pixels a table of pointers [tap][pixel] says where the C bytes of each tap
+lie; outside the image it points to a row of zx. The dot products need whole groups of four bytes, so the image is
+copied once into one of two forms where they are not there:
+    rows    few channels, one group: the image gets its left and right padding, and the kernel's whole row of
+            kW * C bytes becomes one tap
+    pixels  each group's channels are filled up to a multiple of four
+Weights in panels (panels.pxi), one tap per kernel position or, in the form rows, per kernel row.
+Exactness: torch's integers at every level; the taps outside the image add exactly zero.
+Parallel: over groups, runs of pixels and, where those are few, panels of columns.
+"""
+from cython.parallel cimport prange
+from libc.stdlib cimport malloc
+from numerics cimport cut, qn_add, qn_mul
+
+include "panels.pxi"
+
+cdef enum:
+    RUN = 96  # pixels of a run: a multiple of every tile's rows
+    TABLE = 4096  # at most about this many pointers in a run's table
+
+
+cdef class Conv:
+    """Packed weights and the geometry of a convolution: what conv_prepack makes."""
+
+    cdef readonly Packed packed
+    cdef Py_ssize_t kd, kh, kw, sd, sh, sw, pd, ph, pw, dd, dh, dw
+    cdef readonly bint rows  # the form rows: one tap per kernel row
+
+    def __cinit__(self, const int8_t[::1] w, Py_ssize_t groups, Py_ssize_t n, Py_ssize_t c, const float[::1] scale,
+                  const int32_t[::1] zero_point, const float[::1] bias, bint per_channel,
+                  kernel, stride, padding, dilation):
+        """w: (groups * n, kD, kH, kW, c); kernel, stride, padding, dilation: (depth, height, width)."""
+        self.kd, self.kh, self.kw = kernel
+        self.sd, self.sh, self.sw = stride
+        self.pd, self.ph, self.pw = padding
+        self.dd, self.dh, self.dw = dilation
+        self.rows = groups == 1 and self.kw > 1 and self.dw == 1 and c < 16
+        self.packed = Packed(w, groups, n, self.kd * self.kh * (1 if self.rows else self.kw),
+                             c * (self.kw if self.rows else 1), scale, zero_point, bias, per_channel)
+
+
+# Where the bytes of a prepared image lie.
+cdef struct Image:
+    const uint8_t *data
+    const uint8_t *outside  # a pixel, or in the form rows a kernel row, of zx
+    Py_ssize_t depth, height, width, pixel, group  # bytes from pixel to pixel and from group to group
+    Py_ssize_t out_depth, out_height, out_width
+    Py_ssize_t pw  # padding that is left on the width
+
+
+def conv(Conv w, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :, ::1] out, double sx, int32_t zx, double so,
+         int32_t zo, bint relu, int threads):
+    cdef Packed k = w.packed
+    cdef Py_ssize_t n = x.shape[0], c = x.shape[4], cg, size, i, g, pixels, run, runs, panels, splits, tasks, table
+    cdef uint8_t *copy = NULL
+    cdef uint8_t *outside = NULL
+    cdef char *scratch = NULL
+    cdef Image image
+    cdef int t
+    if out.shape[0] * out.shape[1] * out.shape[2] * out.shape[3] * out.shape[4] == 0:
+        return
+    cdef Columns columns = k.columns(sx, zx, so)
+    cdef qn_panel p
+    p.zo = zo
+    p.lo = zo if relu else 0
+    image.depth = x.shape[1]
+    image.height = x.shape[2]
+    image.width = x.shape[3]
+    image.out_depth = out.shape[1]
+    image.out_height = out.shape[2]
+    image.out_width = out.shape[3]
+    image.pw = w.pw
+    cg = c // k.groups
+    image.group = cg
+    image.pixel = c
+    image.data = &x[0, 0, 0, 0, 0] if x.shape[0] * image.depth * image.height * image.width * c > 0 else NULL
+
+    if w.rows:
+        image.width += 2 * w.pw
+        image.pw = 0
+        size = n * image.depth * image.height * image.width * c
+    elif cg % 4:
+        image.group = (cg + 3) // 4 * 4
+        image.pixel = image.group * k.groups
+        size = n * image.depth * image.height * image.width * image.pixel
+    else:
+        size = 0
+
+    pixels = n * image.out_depth * image.out_height * image.out_width
+    run = min(RUN, max(12, TABLE // k.taps // 12 * 12))
+    runs = (pixels + run - 1) // run
+    panels = k.panels
+    splits = 1
+    if threads > 1 and k.groups * runs < 4 * threads:
+        run = min(run, max(12, (pixels + 4 * threads - 1) // (4 * threads)))
+        runs = (pixels + run - 1) // run
+        splits = min(panels, (4 * threads + k.groups * runs - 1) // (k.groups * runs))
+    tasks = k.groups * runs * splits
+    table = (k.taps * sizeof(void *) + sizeof(int32_t)) * run
+
+    # one row of zx: a pixel of all groups, or a kernel row (whose reads may end three bytes later)
+    outside = <uint8_t *>malloc(max(image.pixel, k.taps and k.k4 * 4) + 4)
+    scratch = <char *>malloc(table * threads)
+    if size > 0:
+        copy = <uint8_t *>malloc(size + 4)
+    if outside == NULL or scratch == NULL or (size > 0 and copy == NULL):
+        free(outside)
+        free(scratch)
+        free(copy)
+        raise MemoryError(f"conv: cannot allocate {size + table * threads} bytes")
+    memset(outside, zx, max(image.pixel, k.k4 * 4) + 4)
+    image.outside = outside
+
+    if threads == 1:
+        with nogil:
+            if size > 0:
+                _prepare(w, k.groups, &image, image.data, copy, zx, 0, n * image.depth * image.height, x.shape[3], c)
+                image.data = copy
+            _tasks(w, k, columns, p, image, run, runs, splits, pixels, 0, tasks, <const uint8_t **>scratch,
+                   &out[0, 0, 0, 0, 0], out.shape[4])
+    else:
+        if size > 0:
+            pixels = n * image.depth * image.height  # rows, here
+            for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
+                _prepare(w, k.groups, &image, image.data, copy, zx, cut(pixels, t, threads, 1), cut(pixels, t + 1, threads, 1),
+                         x.shape[3], c)
+            image.data = copy
+            pixels = n * image.out_depth * image.out_height * image.out_width
+        for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
+            _tasks(w, k, columns, p, image, run, runs, splits, pixels, cut(tasks, t, threads, 1),
+                   cut(tasks, t + 1, threads, 1), <const uint8_t **>(scratch + t * table),
+                   &out[0, 0, 0, 0, 0], out.shape[4])
+    free(outside)
+    free(scratch)
+    free(copy)
+
+
+cdef void _prepare(Conv w, Py_ssize_t groups, const Image *image, const uint8_t *x, uint8_t *copy, int32_t zx, Py_ssize_t start,
+                   Py_ssize_t stop, Py_ssize_t width, Py_ssize_t c) noexcept nogil:
+    # image rows start..stop into the form rows or pixels; what is added holds zx (in the form pixels anything would do)
+    cdef Py_ssize_t r, i, g, cg = c // groups, row = image.width * image.pixel
+    cdef const uint8_t *source
+    cdef uint8_t *target
+    for r in range(start, stop):
+        source = x + r * width * c
+        target = copy + r * row
+        if w.rows:
+            memset(target, zx, w.pw * c)
+            memcpy(target + w.pw * c, source, width * c)
+            memset(target + (w.pw + width) * c, zx, w.pw * c)
+        else:
+            for i in range(width):
+                for g in range(groups):
+                    memcpy(target, source, cg)
+                    memset(target + cg, zx, image.group - cg)
+                    source += cg
+                    target += image.group
+
+
+cdef void _tasks(Conv w, Packed k, Columns columns, qn_panel p, Image image, Py_ssize_t run, Py_ssize_t runs, Py_ssize_t splits,
+                 Py_ssize_t pixels, Py_ssize_t start, Py_ssize_t stop, const uint8_t **table, uint8_t *out,
+                 Py_ssize_t out_channels) noexcept nogil:
+    # task = (group * runs + run) * splits + split
+    cdef Py_ssize_t panels = k.panels, task, g, r, split, panel, first, nv, q0, q1, tiles, i, r0, r1
+    cdef Py_ssize_t ready = -1
+    cdef int32_t *sums = <int32_t *>(table + k.taps * run)
+    for task in range(start, stop):
+        g = task // splits // runs
+        r = task // splits % runs
+        split = task % splits
+        q0 = pixels * r // runs
+        q1 = pixels * (r + 1) // runs
+        if task // splits != ready:
+            ready = task // splits
+            _point(w, &image, q0, q1, table, run)
+            if k.zw != NULL:
+                _sum(k, g * image.group, q1 - q0, table, run, sums)
+        p.x_offset = g * image.group
+        for panel in range(panels * split // splits, panels * (split + 1) // splits):
+            first = k.first_vector(panel)
+            nv = k.first_vector(panel + 1) - first
+            k.panel(columns, g, first, nv, &p)
+            tiles = (q1 - q0 + qn_rows[nv] - 1) // qn_rows[nv]
+            for i in range(tiles):
+                r0 = (q1 - q0) * i // tiles
+                r1 = (q1 - q0) * (i + 1) // tiles
+                qn_tile(<int>nv, <int>(r1 - r0), &p, table + r0, run, sums + r0,
+                        out + (q0 + r0) * out_channels + g * k.n + first * QN_LANES, out_channels)
+
+
+cdef void _point(Conv w, const Image *image, Py_ssize_t q0, Py_ssize_t q1, const uint8_t **table,
+                 Py_ssize_t run) noexcept nogil:
+    # table[tap * run + i] = where tap lies for output pixel q0 + i, one output row's part of q0..q1 after the other
+    cdef Py_ssize_t q = q0, n, od, oh, ow, count, a, b, c, d, h, tap, i, lo, hi, taps_w = 1 if w.rows else w.kw
+    cdef const uint8_t *row
+    cdef const uint8_t **cell
+    cdef Py_ssize_t step = w.sw * image.pixel, x0
+    while q < q1:
+        ow = q % image.out_width
+        oh = q // image.out_width % image.out_height
+        od = q // (image.out_width * image.out_height) % image.out_depth
+        n = q // (image.out_width * image.out_height * image.out_depth)
+        count = min(image.out_width - ow, q1 - q)
+        tap = 0
+        for a in range(w.kd):
+            d = od * w.sd - w.pd + a * w.dd
+            for b in range(w.kh):
+                h = oh * w.sh - w.ph + b * w.dh
+                if d < 0 or d >= image.depth or h < 0 or h >= image.height:
+                    for c in range(taps_w):
+                        cell = table + (tap + c) * run + (q - q0)
+                        for i in range(count):
+                            cell[i] = image.outside
+                else:
+                    row = image.data + ((n * image.depth + d) * image.height + h) * image.width * image.pixel
+                    for c in range(taps_w):
+                        cell = table + (tap + c) * run + (q - q0)
+                        x0 = ow * w.sw - image.pw + c * w.dw
+                        # pixels lo..hi of these lie inside
+                        lo = 0 if x0 >= 0 else min((-x0 + w.sw - 1) // w.sw, count)
+                        hi = 0 if x0 >= image.width else min((image.width - 1 - x0) // w.sw + 1, count)
+                        for i in range(lo):
+                            cell[i] = image.outside
+                        for i in range(lo, hi):
+                            cell[i] = row + x0 * image.pixel + i * step
+                        for i in range(max(lo, hi), count):
+                            cell[i] = image.outside
+                tap += taps_w
+        q += count
+
+
+cdef void _sum(Packed k, Py_ssize_t x_offset, Py_ssize_t count, const uint8_t **table, Py_ssize_t run,
+               int32_t *sums) noexcept nogil:
+    # sums[i] = the sum of pixel i's bytes over all taps
+    cdef Py_ssize_t i, j, tap
+    cdef int32_t s
+    for i in range(count):
+        s = 0
+        for tap in range(k.taps):
+            for j in range(k.c):
+                s += table[tap * run + i][x_offset + j]
+        sums[i] = s

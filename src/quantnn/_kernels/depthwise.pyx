@@ -1,0 +1,207 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# cython: freethreading_compatible=True
+"""
+Depthwise convolution in one, two and three dimensions: as many groups as input and output channels.
+
+Computes
+    acc[pixel, c] = sum over taps of (x[pixel * stride - padding + tap * dilation, c] - zx) * (w[c, tap] - zw[c])
+    y[pixel, c]   = requantize(acc) as in simd.h
+
+Layout: x and y (N, D, H, W, C) channels-last and dense. Channels go in blocks of 4 * QN_LANES; the bytes of four taps
+are interleaved in registers, so that a byte dot product sums four taps of a channel. Weights are packed as
+panels.pxi's with a block for a group, four taps for a tap, and a block's channels in the order that the interleaving
+gives (simd.h). In an output row the tap pointers are set once for the pixels whose window lies inside, and move on.
+Exactness: torch's integers, without the int16 saturation of its depthwise kernels.
+Parallel: over output rows.
+"""
+from cython.parallel cimport prange
+from libc.stdlib cimport malloc
+from numerics cimport cut, qn_add, qn_mul, qn_sub
+
+include "panels.pxi"
+
+
+cdef enum:
+    BLOCK = 4 * QN_LANES
+
+
+cdef inline Py_ssize_t place(Py_ssize_t channel) noexcept nogil:
+    # where a channel stands among the columns: channel 16 i + 4 j + e of a block is element 4 i + e of vector j
+    cdef Py_ssize_t c = channel % BLOCK
+    return channel // BLOCK * BLOCK + c % 16 // 4 * QN_LANES + c // 16 * 4 + c % 4
+
+
+cdef class Depthwise:
+    """Packed weights and the geometry of a depthwise convolution."""
+
+    cdef readonly Packed packed
+    cdef readonly Py_ssize_t channels
+    cdef Py_ssize_t taps, kd, kh, kw, sd, sh, sw, pd, ph, pw, dd, dh, dw
+
+    def __cinit__(self, const int8_t[::1] w, Py_ssize_t channels, const float[::1] scale,
+                  const int32_t[::1] zero_point, const float[::1] bias, bint per_channel,
+                  kernel, stride, padding, dilation):
+        """w: (channels, kD, kH, kW); kernel, stride, padding, dilation: (depth, height, width)."""
+        self.kd, self.kh, self.kw = kernel
+        self.sd, self.sh, self.sw = stride
+        self.pd, self.ph, self.pw = padding
+        self.dd, self.dh, self.dw = dilation
+        self.channels = channels
+        self.taps = self.kd * self.kh * self.kw
+        cdef Py_ssize_t c, t, p, blocks = (channels + BLOCK - 1) // BLOCK, fours = (self.taps + 3) // 4
+        cdef Py_ssize_t columns = blocks * BLOCK
+        cdef Memory memory = Memory(columns * (fours * 4 + 12) + 1)
+        cdef float *scales = <float *>memory.data
+        cdef int32_t *zero_points = <int32_t *>(scales + columns)
+        cdef float *biases = <float *>(zero_points + columns)
+        cdef int8_t *placed = <int8_t *>(biases + columns)
+        for c in range(channels):
+            p = place(c)
+            scales[p] = scale[c]
+            zero_points[p] = zero_point[c]
+            if bias is not None:
+                biases[p] = bias[c]
+            for t in range(self.taps):
+                placed[p * fours * 4 + t] = w[c * self.taps + t]
+        self.packed = Packed(<int8_t[:columns * fours * 4]>placed, blocks, BLOCK, fours, 4,
+                             <float[:columns]>scales, <int32_t[:columns]>zero_points,
+                             <float[:columns]>biases if bias is not None else None, per_channel, 4, self.taps)
+
+    def unpack(self, int8_t[::1] w):
+        """Write the weights back as the elements of (channels, kD, kH, kW)."""
+        cdef Py_ssize_t c, t, fours = self.packed.taps
+        cdef Memory memory = Memory(self.packed.groups * BLOCK * fours * 4)
+        cdef int8_t *placed = <int8_t *>memory.data
+        self.packed.unpack(<int8_t[:self.packed.groups * BLOCK * fours * 4]>placed)
+        for c in range(self.channels):
+            for t in range(self.taps):
+                w[c * self.taps + t] = placed[place(c) * fours * 4 + t]
+
+
+# What the rows of a call share.
+cdef struct Call:
+    const uint8_t *x
+    const uint8_t *outside  # zx, long enough for every offset that is added to it
+    uint8_t *out
+    Py_ssize_t depth, height, width, out_depth, out_height, out_width
+    Py_ssize_t lo, hi  # the pixels of an output row whose window lies inside the width
+    Py_ssize_t blocks, channels
+    const qn_panel *panels
+
+
+def depthwise(Depthwise w, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :, ::1] out, double sx, int32_t zx,
+              double so, int32_t zo, bint relu, int threads):
+    cdef Packed k = w.packed
+    cdef Columns columns
+    cdef Call call
+    cdef qn_panel *panels
+    cdef char *scratch
+    cdef uint8_t *outside
+    cdef Py_ssize_t rows, b, size, own
+    cdef int t
+    if out.shape[0] * out.shape[1] * out.shape[2] * out.shape[3] * out.shape[4] == 0:
+        return
+    columns = k.columns(sx, zx, so)
+    call.x = &x[0, 0, 0, 0, 0]
+    call.out = &out[0, 0, 0, 0, 0]
+    call.depth = x.shape[1]
+    call.height = x.shape[2]
+    call.width = x.shape[3]
+    call.channels = x.shape[4]
+    call.out_depth = out.shape[1]
+    call.out_height = out.shape[2]
+    call.out_width = out.shape[3]
+    call.lo = min((w.pw + w.sw - 1) // w.sw, call.out_width)
+    call.hi = call.width - 1 + w.pw - (w.kw - 1) * w.dw
+    call.hi = max(call.lo, min(call.hi // w.sw + 1, call.out_width) if call.hi >= 0 else 0)
+    call.blocks = k.groups
+    rows = x.shape[0] * call.out_depth * call.out_height
+    size = (max(call.hi - call.lo - 1, 0) * w.sw + 1) * call.channels
+    own = k.taps * 4 * sizeof(void *) + BLOCK * sizeof(int32_t)
+    outside = <uint8_t *>malloc(size)
+    panels = <qn_panel *>malloc(call.blocks * sizeof(qn_panel))
+    scratch = <char *>malloc(own * threads)
+    if outside == NULL or panels == NULL or scratch == NULL:
+        free(outside)
+        free(panels)
+        free(scratch)
+        raise MemoryError(f"depthwise: cannot allocate {size + own * threads} bytes")
+    memset(outside, zx, size)
+    call.outside = outside
+    call.panels = panels
+    for b in range(call.blocks):
+        k.panel(columns, b, 0, 4, &panels[b])
+        panels[b].zo = zo
+        panels[b].lo = zo if relu else 0
+        panels[b].taps *= 4
+        panels[b].x_offset = b * BLOCK
+        panels[b].columns = min(BLOCK, call.channels - b * BLOCK)
+    if threads == 1:
+        with nogil:
+            _rows(w, &call, 0, rows, <const uint8_t **>scratch)
+    else:
+        for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
+            _rows(w, &call, cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1),
+                  <const uint8_t **>(scratch + t * own))
+    free(outside)
+    free(panels)
+    free(scratch)
+
+
+cdef void _rows(Depthwise w, const Call *call, Py_ssize_t start, Py_ssize_t stop,
+                const uint8_t **taps) noexcept nogil:
+    cdef Py_ssize_t r, od, oh, n, x
+    cdef uint8_t *out
+    for r in range(start, stop):
+        oh = r % call.out_height
+        od = r // call.out_height % call.out_depth
+        n = r // (call.out_height * call.out_depth)
+        out = call.out + r * call.out_width * call.channels
+        for x in range(call.lo):
+            _pixels(w, call, n, od, oh, x, 1, taps, out)
+        if call.hi > call.lo:
+            _pixels(w, call, n, od, oh, call.lo, call.hi - call.lo, taps, out)
+        for x in range(call.hi, call.out_width):
+            _pixels(w, call, n, od, oh, x, 1, taps, out)
+
+
+cdef void _pixels(Depthwise w, const Call *call, Py_ssize_t n, Py_ssize_t od, Py_ssize_t oh, Py_ssize_t ow,
+                  Py_ssize_t count, const uint8_t **taps, uint8_t *out) noexcept nogil:
+    # output pixels ow .. ow + count - 1 of a row; more than one only where every tap lies inside the width
+    cdef Py_ssize_t a, b, c, d, h, v, i, tap = 0, block, x
+    cdef Py_ssize_t all_taps = w.taps, step = w.sw * call.channels
+    cdef const uint8_t *row
+    cdef int32_t *sums = <int32_t *>(taps + call.panels[0].taps)
+    cdef int32_t s
+    cdef qn_panel p
+    for a in range(w.kd):
+        d = od * w.sd - w.pd + a * w.dd
+        for b in range(w.kh):
+            h = oh * w.sh - w.ph + b * w.dh
+            row = NULL
+            if 0 <= d < call.depth and 0 <= h < call.height:
+                row = call.x + ((n * call.depth + d) * call.height + h) * call.width * call.channels
+            for c in range(w.kw):
+                v = ow * w.sw - w.pw + c * w.dw
+                if row != NULL and 0 <= v < call.width:
+                    taps[tap] = row + v * call.channels
+                else:
+                    taps[tap] = call.outside
+                tap += 1
+    for tap in range(all_taps, call.panels[0].taps):
+        taps[tap] = call.outside
+    out += ow * call.channels
+    for block in range(call.blocks):
+        p = call.panels[block]
+        if p.zw == NULL:
+            qn_depthwise(&p, taps, step, count, NULL, out + p.x_offset, call.channels)
+        else:
+            for x in range(count):
+                for i in range(p.columns):
+                    s = 0
+                    for tap in range(all_taps):
+                        s += taps[tap][p.x_offset + i]
+                    c = place(i)
+                    sums[c] = qn_sub(0, qn_mul(p.zw[c], s))
+                qn_depthwise(&p, taps, step, 1, sums, out + x * call.channels + block * BLOCK, call.channels)
+                p.x_offset += step

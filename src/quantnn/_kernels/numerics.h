@@ -1,0 +1,129 @@
+/* The scalar rounding rules that every kernel shares.
+ *
+ * Each function is one rule of torch 2.13's arithmetic on one element, written so that a compiler can vectorize a loop
+ * around it. They give the same bits at every instruction-set level: the build forbids contraction, and a fused
+ * multiply-add is written out as qn_fma.
+ *
+ *   qn_fma    a*b+c with one float32 rounding
+ *   qn_rne    float32 to int32, ties to even; outside int32 and NaN give INT32_MIN (what cvtps2dq gives)
+ *   qn_qt     quantize, zero point added before rounding, fused       (quantize_per_tensor)
+ *   qn_qs     quantize, zero point added before rounding, not fused   (quantize_per_channel, tails of vector loops)
+ *   qn_qv     quantize, zero point added after rounding               (vector loops of element-wise operators)
+ *   qn_ds     dequantize by subtracting first                         (dequantize, tails)
+ *   qn_dv     dequantize by one fused multiply-add                    (vector loops)
+ *
+ * qt, qs and qv return an int32 already clamped to [lo, hi]; "32" marks the forms for qint32.
+ */
+#ifndef QUANTNN_NUMERICS_H
+#define QUANTNN_NUMERICS_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(_MSC_VER) && defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#define QN_INT_MAX_F 2147483520.0f /* the largest float32 below 2**31 */
+
+static inline float qn_fma(float a, float b, float c)
+{
+#if defined(__FMA__) || defined(__aarch64__) || defined(_M_ARM64)
+    return fmaf(a, b, c);
+#elif defined(_MSC_VER) && defined(__AVX2__)
+    return _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(a), _mm_set_ss(b), _mm_set_ss(c)));
+#else
+    /* The product is exact in float64. The sum is rounded to odd there, so that rounding it once more to float32
+     * gives what a single rounding would have given. */
+    double p = (double)a * (double)b, s = p + (double)c, t = s - p;
+    double e = (p - (s - t)) + ((double)c - t);
+    uint64_t bits;
+    memcpy(&bits, &s, sizeof bits);
+    if (e != 0.0 && (bits & 1) == 0 && s - s == 0.0) {
+        bits += ((e > 0.0) == (s > 0.0)) ? 1 : (uint64_t)-1;
+        memcpy(&s, &bits, sizeof s);
+    }
+    return (float)s;
+#endif
+}
+
+/* Nearest integer, ties to even, as a float. */
+static inline float qn_rint(float x)
+{
+#if defined(__SSE4_1__) || defined(__AVX__) || defined(__aarch64__) || defined(_M_ARM64)
+    return rintf(x);
+#else
+    /* Adding 2**23 leaves no fraction bits. */
+    float a = fabsf(x), r = (a + 8388608.0f) - 8388608.0f;
+    return a < 8388608.0f ? copysignf(r, x) : x;
+#endif
+}
+
+static inline int32_t qn_rne(float x)
+{
+    int inside = x >= -2147483648.0f && x < 2147483648.0f;
+    int32_t r = (int32_t)qn_rint(inside ? x : 0.0f);
+    return inside ? r : INT32_MIN;
+}
+
+static inline int32_t qn_clamp(int32_t v, int32_t lo, int32_t hi)
+{
+    v = v < lo ? lo : v;
+    return v > hi ? hi : v;
+}
+
+/* int32 arithmetic that wraps, as torch's does. */
+static inline int32_t qn_add(int32_t a, int32_t b) { return (int32_t)((uint32_t)a + (uint32_t)b); }
+static inline int32_t qn_sub(int32_t a, int32_t b) { return (int32_t)((uint32_t)a - (uint32_t)b); }
+static inline int32_t qn_mul(int32_t a, int32_t b) { return (int32_t)((uint32_t)a * (uint32_t)b); }
+
+/* rne and clamp of a float that may be outside int32; the bounds are 8-bit. */
+static inline int32_t qn_rne_clamp(float t, int32_t lo, int32_t hi)
+{
+    t = t < (float)hi ? t : (float)hi; /* NaN gives hi */
+    t = t > (float)lo ? t : (float)lo;
+    return (int32_t)qn_rint(t);
+}
+
+static inline int32_t qn_rne_clamp32(float t) /* clamp in float64; NaN gives INT32_MIN */
+{
+    return t >= 2147483648.0f ? INT32_MAX : qn_rne(t);
+}
+
+static inline int32_t qn_qt(float x, float inv, float zo, int32_t lo, int32_t hi)
+{
+    return qn_rne_clamp(qn_fma(x, inv, zo), lo, hi);
+}
+
+static inline int32_t qn_qs(float x, float inv, float zo, int32_t lo, int32_t hi)
+{
+    float t = x * inv;
+    t = zo + t;
+    return t == t ? qn_rne_clamp(t, lo, hi) : 0;
+}
+
+static inline int32_t qn_qs32(float x, float inv, float zo) /* also qt and qv of qint32 */
+{
+    float t = x * inv;
+    return qn_rne_clamp32(zo + t);
+}
+
+static inline int32_t qn_qv(float x, float inv, int32_t zo, int32_t lo, int32_t hi)
+{
+    float t = x * inv;
+    t = t < QN_INT_MAX_F ? t : QN_INT_MAX_F;
+    return qn_clamp(qn_add(qn_rne(t), zo), lo, hi);
+}
+
+static inline float qn_ds(int32_t q, float scale, int32_t zero_point)
+{
+    return scale * (float)qn_sub(q, zero_point);
+}
+
+/* The constant of qn_dv. */
+static inline float qn_dv_offset(float scale, int32_t zero_point) { return scale * -(float)zero_point; }
+
+static inline float qn_dv(int32_t q, float scale, float offset) { return qn_fma(scale, (float)q, offset); }
+
+#endif

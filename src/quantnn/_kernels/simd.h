@@ -1,0 +1,663 @@
+/* The inner tiles of linear and convolution: the only file with intrinsics, one section per instruction set.
+ *
+ * What it computes
+ *   qn_tile        a tile of MR rows by NV vectors of output columns:
+ *                    acc[r][c] = offset[c] + sum over taps, k of x[r][tap][k] * w[tap][k][c]         u8 * s8, exact int32
+ *                  requantized on registers and stored as bytes (see below)
+ *   qn_depthwise   the same for one output pixel of a depthwise convolution: channels do not mix
+ *
+ * Packed layouts (LANES int32 lanes to a vector, QN_LANES)
+ *   qn_tile        weights [tap][k/4][NV * LANES][4]: one vector holds four consecutive k of LANES columns, what a
+ *                  byte dot product eats. Activations are read through row pointers, four k at a time, broadcast.
+ *   qn_depthwise   weights [tap/4][4][LANES][4]: four taps of each of 4 * LANES channels; vector j, 128-bit part i,
+ *                  element e belongs to channel 16 * i + 4 * j + e, the order in which unpacking bytes delivers them.
+ *                  Per-channel constants lie in the same order.
+ *
+ * Requantize, in torch's order:
+ *   f = fma(b[c], inv, float(acc))          per-tensor weights: b = bias, inv = 1/aw; per-channel: b = bias/aw, inv = 1
+ *   i = rne(f * m[c])                       int32, INT32_MIN when outside
+ *   q = max(u8(sat16(sat16(i) + zo)), lo)   lo = zo for a fused relu, else 0
+ *
+ * Exactness: every product and sum is exact in int32; no instruction used here saturates before the requantize.
+ * Without a byte dot product, bytes are widened to 16 bits and multiplied by pmaddwd, whose pair sums (at most
+ * 2 * 255 * 128) fit. NEON's signed dot product gets x - 128, and the offset takes it back (QN_X_BIAS).
+ */
+#ifndef QUANTNN_SIMD_H
+#define QUANTNN_SIMD_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "numerics.h"
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define QN_INLINE static __forceinline
+#define QN_UNROLL
+#else
+#define QN_INLINE static inline __attribute__((always_inline))
+#define QN_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+/* Each section defines
+ *   QN_LANES, QN_X_BIAS              int32 lanes to a vector; what the dot product subtracts from x
+ *   QN_NV, qn_max_rows[]             most vectors in a tile, and the most rows for each count of vectors
+ *   qn_vi, qn_vf                     vectors of int32 and float32
+ *   qn_act, qn_wgt                   activations and weights ready for qn_dot
+ *   qn_broadcast(p), qn_weights(p)   load four bytes for every lane; a vector of weights
+ *   qn_dot(acc, a, w)                acc += the four products of each lane
+ *   qn_load_i, qn_add_i, qn_mul_sub(acc, row, zw)
+ *   qn_requantize(acc, b, inv, m)    to int32, before the zero point
+ *   qn_store(out, i0, i1, i2, i3, zo, lo, n)    4 * LANES columns, of which n are stored
+ *   qn_interleave(rows, offset, n, a[4])        depthwise: four rows of bytes to four qn_act
+ */
+
+#if defined(QUANTNN_LEVEL_avx512vnni)
+/* ------------------------------------------------------------------------------------------------ AVX-512 VNNI -- */
+#include <immintrin.h>
+#define QN_LANES 16
+#define QN_X_BIAS 0
+#define QN_NV 4
+#define QN_ROWS_1 12
+#define QN_ROWS_2 12
+#define QN_ROWS_3 8
+#define QN_ROWS_4 6
+typedef __m512i qn_vi, qn_act, qn_wgt;
+
+QN_INLINE qn_act qn_broadcast(const uint8_t *p)
+{
+    int32_t v;
+    memcpy(&v, p, 4);
+    return _mm512_set1_epi32(v);
+}
+QN_INLINE qn_wgt qn_weights(const int8_t *p) { return _mm512_loadu_si512(p); }
+QN_INLINE qn_vi qn_dot(qn_vi acc, qn_act a, qn_wgt w)
+{
+#if defined(__GNUC__) && !defined(__clang__)
+    /* GCC 12 keeps the accumulators of the intrinsic in memory as soon as the loop has two levels. */
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(w));
+    return acc;
+#else
+    return _mm512_dpbusd_epi32(acc, a, w);
+#endif
+}
+QN_INLINE qn_vi qn_load_i(const int32_t *p) { return _mm512_loadu_si512(p); }
+QN_INLINE qn_vi qn_zero(void) { return _mm512_setzero_si512(); }
+QN_INLINE qn_vi qn_add_i(qn_vi a, qn_vi b) { return _mm512_add_epi32(a, b); }
+QN_INLINE qn_vi qn_mul_sub(qn_vi acc, int32_t row, const int32_t *zw)
+{
+    return _mm512_sub_epi32(acc, _mm512_mullo_epi32(_mm512_set1_epi32(row), _mm512_loadu_si512(zw)));
+}
+QN_INLINE qn_vi qn_requantize(qn_vi acc, const float *b, float inv, const float *m)
+{
+    __m512 f = _mm512_fmadd_ps(_mm512_loadu_ps(b), _mm512_set1_ps(inv), _mm512_cvtepi32_ps(acc));
+    return _mm512_cvtps_epi32(_mm512_mul_ps(f, _mm512_loadu_ps(m)));
+}
+QN_INLINE __m512i qn_pack(qn_vi i0, qn_vi i1, qn_vi i2, qn_vi i3, int32_t zo, int32_t lo)
+{
+    __m512i z = _mm512_set1_epi16((short)zo);
+    __m512i a = _mm512_adds_epi16(_mm512_packs_epi32(i0, i1), z);
+    __m512i b = _mm512_adds_epi16(_mm512_packs_epi32(i2, i3), z);
+    return _mm512_max_epu8(_mm512_packus_epi16(a, b), _mm512_set1_epi8((char)lo));
+}
+QN_INLINE void qn_put(uint8_t *out, __m512i q, ptrdiff_t n)
+{
+    if (n >= 64)
+        _mm512_storeu_si512(out, q);
+    else
+        _mm512_mask_storeu_epi8(out, ((__mmask64)1 << n) - 1, q);
+}
+QN_INLINE void qn_store(uint8_t *out, qn_vi i0, qn_vi i1, qn_vi i2, qn_vi i3, int32_t zo, int32_t lo, ptrdiff_t n)
+{
+    const __m512i linear = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    qn_put(out, _mm512_permutexvar_epi32(linear, qn_pack(i0, i1, i2, i3, zo, lo)), n);
+}
+QN_INLINE void qn_store_channels(uint8_t *out, const qn_vi i[4], int32_t zo, int32_t lo, ptrdiff_t n)
+{
+    qn_put(out, qn_pack(i[0], i[1], i[2], i[3], zo, lo), n);
+}
+QN_INLINE void qn_interleave(const uint8_t *const *rows, ptrdiff_t offset, ptrdiff_t n, qn_act a[4])
+{
+    __mmask64 k = n >= 64 ? ~(__mmask64)0 : ((__mmask64)1 << n) - 1;
+    __m512i r0 = _mm512_maskz_loadu_epi8(k, rows[0] + offset), r1 = _mm512_maskz_loadu_epi8(k, rows[1] + offset);
+    __m512i r2 = _mm512_maskz_loadu_epi8(k, rows[2] + offset), r3 = _mm512_maskz_loadu_epi8(k, rows[3] + offset);
+    __m512i l01 = _mm512_unpacklo_epi8(r0, r1), h01 = _mm512_unpackhi_epi8(r0, r1);
+    __m512i l23 = _mm512_unpacklo_epi8(r2, r3), h23 = _mm512_unpackhi_epi8(r2, r3);
+    a[0] = _mm512_unpacklo_epi16(l01, l23);
+    a[1] = _mm512_unpackhi_epi16(l01, l23);
+    a[2] = _mm512_unpacklo_epi16(h01, h23);
+    a[3] = _mm512_unpackhi_epi16(h01, h23);
+}
+
+#elif defined(QUANTNN_LEVEL_avxvnni) || defined(QUANTNN_LEVEL_avx2)
+/* ---------------------------------------------------------------------------------------------- AVX2, AVX-VNNI -- */
+#include <immintrin.h>
+#define QN_LANES 8
+#define QN_X_BIAS 0
+typedef __m256i qn_vi;
+QN_INLINE __m256i qn_bytes(const uint8_t *p)
+{
+    int32_t v;
+    memcpy(&v, p, 4);
+    return _mm256_set1_epi32(v);
+}
+#if defined(QUANTNN_LEVEL_avxvnni)
+#define QN_NV 2
+#define QN_ROWS_1 6
+#define QN_ROWS_2 6
+typedef __m256i qn_act, qn_wgt;
+QN_INLINE qn_act qn_activations(__m256i v) { return v; }
+QN_INLINE qn_wgt qn_weights(const int8_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+QN_INLINE qn_vi qn_dot(qn_vi acc, qn_act a, qn_wgt w)
+{
+#if defined(__GNUC__) && !defined(__clang__)
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(a), "x"(w)); /* as at AVX-512 */
+    return acc;
+#else
+    return _mm256_dpbusd_avx_epi32(acc, a, w);
+#endif
+}
+#else
+#define QN_NV 2
+#define QN_ROWS_1 6
+#define QN_ROWS_2 4
+typedef struct { __m256i even, odd; } qn_act, qn_wgt; /* the even and the odd k of each lane, widened to 16 bits */
+QN_INLINE qn_act qn_activations(__m256i v)
+{
+    qn_act a = {_mm256_and_si256(v, _mm256_set1_epi16(0xff)), _mm256_srli_epi16(v, 8)};
+    return a;
+}
+QN_INLINE qn_wgt qn_weights(const int8_t *p)
+{
+    __m256i v = _mm256_loadu_si256((const __m256i *)p);
+    qn_wgt w = {_mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8), _mm256_srai_epi16(v, 8)};
+    return w;
+}
+QN_INLINE qn_vi qn_dot(qn_vi acc, qn_act a, qn_wgt w)
+{
+    acc = _mm256_add_epi32(acc, _mm256_madd_epi16(a.even, w.even));
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(a.odd, w.odd));
+}
+#endif
+QN_INLINE qn_act qn_broadcast(const uint8_t *p) { return qn_activations(qn_bytes(p)); }
+QN_INLINE qn_vi qn_load_i(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+QN_INLINE qn_vi qn_zero(void) { return _mm256_setzero_si256(); }
+QN_INLINE qn_vi qn_add_i(qn_vi a, qn_vi b) { return _mm256_add_epi32(a, b); }
+QN_INLINE qn_vi qn_mul_sub(qn_vi acc, int32_t row, const int32_t *zw)
+{
+    return _mm256_sub_epi32(acc, _mm256_mullo_epi32(_mm256_set1_epi32(row), qn_load_i(zw)));
+}
+QN_INLINE qn_vi qn_requantize(qn_vi acc, const float *b, float inv, const float *m)
+{
+    __m256 f = _mm256_fmadd_ps(_mm256_loadu_ps(b), _mm256_set1_ps(inv), _mm256_cvtepi32_ps(acc));
+    return _mm256_cvtps_epi32(_mm256_mul_ps(f, _mm256_loadu_ps(m)));
+}
+QN_INLINE __m256i qn_pack(qn_vi i0, qn_vi i1, qn_vi i2, qn_vi i3, int32_t zo, int32_t lo)
+{
+    __m256i z = _mm256_set1_epi16((short)zo);
+    __m256i a = _mm256_adds_epi16(_mm256_packs_epi32(i0, i1), z);
+    __m256i b = _mm256_adds_epi16(_mm256_packs_epi32(i2, i3), z);
+    return _mm256_max_epu8(_mm256_packus_epi16(a, b), _mm256_set1_epi8((char)lo));
+}
+QN_INLINE void qn_put(uint8_t *out, __m256i q, ptrdiff_t n)
+{
+    if (n >= 32) {
+        _mm256_storeu_si256((__m256i *)out, q);
+    } else if (n == 16) {
+        _mm_storeu_si128((__m128i *)out, _mm256_castsi256_si128(q));
+    } else {
+        uint8_t buffer[32];
+        _mm256_storeu_si256((__m256i *)buffer, q);
+        memcpy(out, buffer, (size_t)n);
+    }
+}
+QN_INLINE void qn_store(uint8_t *out, qn_vi i0, qn_vi i1, qn_vi i2, qn_vi i3, int32_t zo, int32_t lo, ptrdiff_t n)
+{
+    const __m256i linear = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    qn_put(out, _mm256_permutevar8x32_epi32(qn_pack(i0, i1, i2, i3, zo, lo), linear), n);
+}
+QN_INLINE void qn_store_channels(uint8_t *out, const qn_vi i[4], int32_t zo, int32_t lo, ptrdiff_t n)
+{
+    qn_put(out, qn_pack(i[0], i[1], i[2], i[3], zo, lo), n);
+}
+QN_INLINE __m256i qn_row(const uint8_t *p, ptrdiff_t n)
+{
+    uint8_t buffer[32] = {0};
+    if (n >= 32)
+        return _mm256_loadu_si256((const __m256i *)p);
+    memcpy(buffer, p, (size_t)n);
+    return _mm256_loadu_si256((const __m256i *)buffer);
+}
+QN_INLINE void qn_interleave(const uint8_t *const *rows, ptrdiff_t offset, ptrdiff_t n, qn_act a[4])
+{
+    __m256i r0 = qn_row(rows[0] + offset, n), r1 = qn_row(rows[1] + offset, n);
+    __m256i r2 = qn_row(rows[2] + offset, n), r3 = qn_row(rows[3] + offset, n);
+    __m256i l01 = _mm256_unpacklo_epi8(r0, r1), h01 = _mm256_unpackhi_epi8(r0, r1);
+    __m256i l23 = _mm256_unpacklo_epi8(r2, r3), h23 = _mm256_unpackhi_epi8(r2, r3);
+    a[0] = qn_activations(_mm256_unpacklo_epi16(l01, l23));
+    a[1] = qn_activations(_mm256_unpackhi_epi16(l01, l23));
+    a[2] = qn_activations(_mm256_unpacklo_epi16(h01, h23));
+    a[3] = qn_activations(_mm256_unpackhi_epi16(h01, h23));
+}
+
+#elif defined(__x86_64__) || defined(_M_X64)
+/* -------------------------------------------------------------------------------------------------------- SSE2 -- */
+#include <emmintrin.h>
+#define QN_LANES 4
+#define QN_X_BIAS 0
+#define QN_NV 2
+#define QN_ROWS_1 6
+#define QN_ROWS_2 4
+typedef __m128i qn_vi;
+typedef struct { __m128i even, odd; } qn_act, qn_wgt; /* the even and the odd k of each lane, widened to 16 bits */
+QN_INLINE qn_act qn_activations(__m128i v)
+{
+    qn_act a = {_mm_and_si128(v, _mm_set1_epi16(0xff)), _mm_srli_epi16(v, 8)};
+    return a;
+}
+QN_INLINE qn_act qn_broadcast(const uint8_t *p)
+{
+    int32_t v;
+    memcpy(&v, p, 4);
+    return qn_activations(_mm_set1_epi32(v));
+}
+QN_INLINE qn_wgt qn_weights(const int8_t *p)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)p);
+    qn_wgt w = {_mm_srai_epi16(_mm_slli_epi16(v, 8), 8), _mm_srai_epi16(v, 8)};
+    return w;
+}
+QN_INLINE qn_vi qn_dot(qn_vi acc, qn_act a, qn_wgt w)
+{
+    acc = _mm_add_epi32(acc, _mm_madd_epi16(a.even, w.even));
+    return _mm_add_epi32(acc, _mm_madd_epi16(a.odd, w.odd));
+}
+QN_INLINE qn_vi qn_load_i(const int32_t *p) { return _mm_loadu_si128((const __m128i *)p); }
+QN_INLINE qn_vi qn_zero(void) { return _mm_setzero_si128(); }
+QN_INLINE qn_vi qn_add_i(qn_vi a, qn_vi b) { return _mm_add_epi32(a, b); }
+QN_INLINE qn_vi qn_mul_sub(qn_vi acc, int32_t row, const int32_t *zw)
+{
+    int32_t v[4];
+    _mm_storeu_si128((__m128i *)v, acc);
+    QN_UNROLL for (int i = 0; i < 4; i++) v[i] = qn_sub(v[i], qn_mul(row, zw[i]));
+    return _mm_loadu_si128((const __m128i *)v);
+}
+QN_INLINE qn_vi qn_requantize(qn_vi acc, const float *b, float inv, const float *m)
+{
+    __m128 f = _mm_cvtepi32_ps(acc);
+    if (inv == 1.0f) { /* the product is exact: no fused multiply-add needed */
+        f = _mm_add_ps(f, _mm_loadu_ps(b));
+    } else {
+        float v[4];
+        _mm_storeu_ps(v, f);
+        for (int i = 0; i < 4; i++)
+            v[i] = qn_fma(b[i], inv, v[i]);
+        f = _mm_loadu_ps(v);
+    }
+    return _mm_cvtps_epi32(_mm_mul_ps(f, _mm_loadu_ps(m)));
+}
+QN_INLINE void qn_store(uint8_t *out, qn_vi i0, qn_vi i1, qn_vi i2, qn_vi i3, int32_t zo, int32_t lo, ptrdiff_t n)
+{
+    __m128i z = _mm_set1_epi16((short)zo);
+    __m128i a = _mm_adds_epi16(_mm_packs_epi32(i0, i1), z);
+    __m128i b = _mm_adds_epi16(_mm_packs_epi32(i2, i3), z);
+    __m128i q = _mm_max_epu8(_mm_packus_epi16(a, b), _mm_set1_epi8((char)lo));
+    if (n >= 16) {
+        _mm_storeu_si128((__m128i *)out, q);
+    } else if (n == 8) {
+        _mm_storel_epi64((__m128i *)out, q);
+    } else {
+        uint8_t buffer[16];
+        _mm_storeu_si128((__m128i *)buffer, q);
+        memcpy(out, buffer, (size_t)n);
+    }
+}
+QN_INLINE void qn_store_channels(uint8_t *out, const qn_vi i[4], int32_t zo, int32_t lo, ptrdiff_t n)
+{
+    qn_store(out, i[0], i[1], i[2], i[3], zo, lo, n);
+}
+QN_INLINE __m128i qn_row(const uint8_t *p, ptrdiff_t n)
+{
+    uint8_t buffer[16] = {0};
+    if (n >= 16)
+        return _mm_loadu_si128((const __m128i *)p);
+    memcpy(buffer, p, (size_t)n);
+    return _mm_loadu_si128((const __m128i *)buffer);
+}
+QN_INLINE void qn_interleave(const uint8_t *const *rows, ptrdiff_t offset, ptrdiff_t n, qn_act a[4])
+{
+    __m128i r0 = qn_row(rows[0] + offset, n), r1 = qn_row(rows[1] + offset, n);
+    __m128i r2 = qn_row(rows[2] + offset, n), r3 = qn_row(rows[3] + offset, n);
+    __m128i l01 = _mm_unpacklo_epi8(r0, r1), h01 = _mm_unpackhi_epi8(r0, r1);
+    __m128i l23 = _mm_unpacklo_epi8(r2, r3), h23 = _mm_unpackhi_epi8(r2, r3);
+    a[0] = qn_activations(_mm_unpacklo_epi16(l01, l23));
+    a[1] = qn_activations(_mm_unpackhi_epi16(l01, l23));
+    a[2] = qn_activations(_mm_unpacklo_epi16(h01, h23));
+    a[3] = qn_activations(_mm_unpackhi_epi16(h01, h23));
+}
+
+#elif defined(__aarch64__) || defined(_M_ARM64)
+/* ---------------------------------------------------------------------------------- NEON, dot product, int8 mm -- */
+#include <arm_neon.h>
+#define QN_LANES 4
+#define QN_NV 4
+#define QN_ROWS_1 8
+#define QN_ROWS_2 8
+#define QN_ROWS_3 8
+typedef int32x4_t qn_vi;
+typedef int8x16_t qn_wgt;
+#if defined(QUANTNN_LEVEL_i8mm)
+#define QN_X_BIAS 0
+#define QN_ROWS_4 6
+typedef uint8x16_t qn_act;
+QN_INLINE qn_act qn_activations(uint8x16_t v) { return v; }
+QN_INLINE qn_vi qn_dot(qn_vi acc, qn_act a, qn_wgt w) { return vusdotq_s32(acc, a, w); }
+#else
+#define QN_X_BIAS 128
+typedef int8x16_t qn_act;
+QN_INLINE qn_act qn_activations(uint8x16_t v) { return vreinterpretq_s8_u8(veorq_u8(v, vdupq_n_u8(128))); }
+#if defined(QUANTNN_LEVEL_neondot)
+#define QN_ROWS_4 6
+QN_INLINE qn_vi qn_dot(qn_vi acc, qn_act a, qn_wgt w) { return vdotq_s32(acc, a, w); }
+#else
+#define QN_ROWS_4 4
+QN_INLINE qn_vi qn_dot(qn_vi acc, qn_act a, qn_wgt w)
+{
+    /* a product is at most 2**14, so pairs are added in 32 bits */
+    int32x4_t lo = vpaddlq_s16(vmull_s8(vget_low_s8(a), vget_low_s8(w)));
+    int32x4_t hi = vpaddlq_s16(vmull_s8(vget_high_s8(a), vget_high_s8(w)));
+    return vaddq_s32(acc, vpaddq_s32(lo, hi));
+}
+#endif
+#endif
+QN_INLINE qn_act qn_broadcast(const uint8_t *p)
+{
+    uint32_t v;
+    memcpy(&v, p, 4);
+    return qn_activations(vreinterpretq_u8_u32(vdupq_n_u32(v)));
+}
+QN_INLINE qn_wgt qn_weights(const int8_t *p) { return vld1q_s8(p); }
+QN_INLINE qn_vi qn_load_i(const int32_t *p) { return vld1q_s32(p); }
+QN_INLINE qn_vi qn_zero(void) { return vdupq_n_s32(0); }
+QN_INLINE qn_vi qn_add_i(qn_vi a, qn_vi b) { return vaddq_s32(a, b); }
+QN_INLINE qn_vi qn_mul_sub(qn_vi acc, int32_t row, const int32_t *zw) { return vmlsq_n_s32(acc, vld1q_s32(zw), row); }
+QN_INLINE qn_vi qn_requantize(qn_vi acc, const float *b, float inv, const float *m)
+{
+    float32x4_t f = vfmaq_n_f32(vcvtq_f32_s32(acc), vld1q_f32(b), inv);
+    float32x4_t t = vmulq_f32(f, vld1q_f32(m));
+    /* x86 gives INT32_MIN for what is too large or not a number; vcvtn saturates */
+    uint32x4_t inside = vcltq_f32(t, vdupq_n_f32(2147483648.0f));
+    return vbslq_s32(inside, vcvtnq_s32_f32(t), vdupq_n_s32(INT32_MIN));
+}
+QN_INLINE void qn_store(uint8_t *out, qn_vi i0, qn_vi i1, qn_vi i2, qn_vi i3, int32_t zo, int32_t lo, ptrdiff_t n)
+{
+    int16x8_t z = vdupq_n_s16((int16_t)zo);
+    int16x8_t a = vqaddq_s16(vcombine_s16(vqmovn_s32(i0), vqmovn_s32(i1)), z);
+    int16x8_t b = vqaddq_s16(vcombine_s16(vqmovn_s32(i2), vqmovn_s32(i3)), z);
+    uint8x16_t q = vmaxq_u8(vcombine_u8(vqmovun_s16(a), vqmovun_s16(b)), vdupq_n_u8((uint8_t)lo));
+    if (n >= 16) {
+        vst1q_u8(out, q);
+    } else {
+        uint8_t buffer[16];
+        vst1q_u8(buffer, q);
+        memcpy(out, buffer, (size_t)n);
+    }
+}
+QN_INLINE void qn_store_channels(uint8_t *out, const qn_vi i[4], int32_t zo, int32_t lo, ptrdiff_t n)
+{
+    qn_store(out, i[0], i[1], i[2], i[3], zo, lo, n);
+}
+QN_INLINE uint8x16_t qn_row(const uint8_t *p, ptrdiff_t n)
+{
+    uint8_t buffer[16] = {0};
+    if (n >= 16)
+        return vld1q_u8(p);
+    memcpy(buffer, p, (size_t)n);
+    return vld1q_u8(buffer);
+}
+QN_INLINE void qn_interleave(const uint8_t *const *rows, ptrdiff_t offset, ptrdiff_t n, qn_act a[4])
+{
+    uint8x16_t r0 = qn_row(rows[0] + offset, n), r1 = qn_row(rows[1] + offset, n);
+    uint8x16_t r2 = qn_row(rows[2] + offset, n), r3 = qn_row(rows[3] + offset, n);
+    uint16x8_t l01 = vreinterpretq_u16_u8(vzip1q_u8(r0, r1)), h01 = vreinterpretq_u16_u8(vzip2q_u8(r0, r1));
+    uint16x8_t l23 = vreinterpretq_u16_u8(vzip1q_u8(r2, r3)), h23 = vreinterpretq_u16_u8(vzip2q_u8(r2, r3));
+    a[0] = qn_activations(vreinterpretq_u8_u16(vzip1q_u16(l01, l23)));
+    a[1] = qn_activations(vreinterpretq_u8_u16(vzip2q_u16(l01, l23)));
+    a[2] = qn_activations(vreinterpretq_u8_u16(vzip1q_u16(h01, h23)));
+    a[3] = qn_activations(vreinterpretq_u8_u16(vzip2q_u16(h01, h23)));
+}
+
+#else
+/* ------------------------------------------------------------------------------------ any other processor: C -- */
+#define QN_LANES 4
+#define QN_X_BIAS 0
+#define QN_NV 1
+#define QN_ROWS_1 4
+typedef struct { int32_t v[4]; } qn_vi;
+typedef struct { uint8_t v[16]; } qn_act;
+typedef struct { int8_t v[16]; } qn_wgt;
+QN_INLINE qn_act qn_broadcast(const uint8_t *p)
+{
+    qn_act a;
+    for (int i = 0; i < 16; i++)
+        a.v[i] = p[i % 4];
+    return a;
+}
+QN_INLINE qn_wgt qn_weights(const int8_t *p)
+{
+    qn_wgt w;
+    memcpy(w.v, p, 16);
+    return w;
+}
+QN_INLINE qn_vi qn_dot(qn_vi acc, qn_act a, qn_wgt w)
+{
+    for (int i = 0; i < 16; i++)
+        acc.v[i / 4] += a.v[i] * w.v[i];
+    return acc;
+}
+QN_INLINE qn_vi qn_load_i(const int32_t *p)
+{
+    qn_vi v;
+    memcpy(v.v, p, sizeof v.v);
+    return v;
+}
+QN_INLINE qn_vi qn_zero(void)
+{
+    qn_vi v = {{0, 0, 0, 0}};
+    return v;
+}
+QN_INLINE qn_vi qn_add_i(qn_vi a, qn_vi b)
+{
+    for (int i = 0; i < 4; i++)
+        a.v[i] = qn_add(a.v[i], b.v[i]);
+    return a;
+}
+QN_INLINE qn_vi qn_mul_sub(qn_vi acc, int32_t row, const int32_t *zw)
+{
+    for (int i = 0; i < 4; i++)
+        acc.v[i] = qn_sub(acc.v[i], qn_mul(row, zw[i]));
+    return acc;
+}
+QN_INLINE qn_vi qn_requantize(qn_vi acc, const float *b, float inv, const float *m)
+{
+    for (int i = 0; i < 4; i++)
+        acc.v[i] = qn_rne(qn_fma(b[i], inv, (float)acc.v[i]) * m[i]);
+    return acc;
+}
+QN_INLINE void qn_store(uint8_t *out, qn_vi i0, qn_vi i1, qn_vi i2, qn_vi i3, int32_t zo, int32_t lo, ptrdiff_t n)
+{
+    const qn_vi all[4] = {i0, i1, i2, i3};
+    for (ptrdiff_t i = 0; i < n && i < 16; i++) {
+        int32_t v = qn_clamp(qn_clamp(all[i / 4].v[i % 4], -32768, 32767) + zo, 0, 255);
+        out[i] = (uint8_t)(v < lo ? lo : v);
+    }
+}
+QN_INLINE void qn_store_channels(uint8_t *out, const qn_vi i[4], int32_t zo, int32_t lo, ptrdiff_t n)
+{
+    qn_store(out, i[0], i[1], i[2], i[3], zo, lo, n);
+}
+QN_INLINE void qn_interleave(const uint8_t *const *rows, ptrdiff_t offset, ptrdiff_t n, qn_act a[4])
+{
+    for (int c = 0; c < 16; c++)
+        for (int t = 0; t < 4; t++)
+            a[c / 4].v[c % 4 * 4 + t] = c < n ? rows[t][offset + c] : 0;
+}
+#endif
+
+/* ------------------------------------------------------------------------------- the tiles, from the words above -- */
+
+/* What is the same for all tiles of a call, or of a panel of it. */
+typedef struct {
+    const int8_t *weights;     /* this panel */
+    const int32_t *offset;     /* what each column's accumulator starts with: -zx * sum(w) + K * zx * zw, + QN_X_BIAS */
+    const int32_t *zw;         /* zero points of the weights, NULL if all are 0 */
+    const float *b, *m;        /* see Requantize above */
+    float inv;
+    int32_t zo, lo;
+    ptrdiff_t taps, k4;        /* taps, and groups of four bytes in each */
+    ptrdiff_t columns;         /* columns of the panel that exist */
+    ptrdiff_t x_offset;        /* added to every row pointer (groups) */
+} qn_panel;
+
+/* rows[tap * stride + r] points to row r's bytes at a tap; sums[r] is the sum of the row's bytes (where zw is used). */
+QN_INLINE void qn_tile_body(const int nv, const int mr, const qn_panel *p, const uint8_t *const *rows,
+                            ptrdiff_t stride, const int32_t *sums, uint8_t *out, ptrdiff_t out_stride)
+{
+    /* With few accumulators the dot product's latency shows: let independent ones take turns over k. */
+    const int turns = nv * mr <= 4 ? 4 : nv * mr <= 8 ? 2 : 1;
+    const ptrdiff_t step = (ptrdiff_t)nv * QN_LANES * 4;
+    const int8_t *w = p->weights;
+    qn_vi acc[16][QN_NV];
+    QN_UNROLL for (int r = 0; r < mr; r++)
+        QN_UNROLL for (int v = 0; v < nv; v++) acc[r][v] = qn_load_i(p->offset + v * QN_LANES);
+    QN_UNROLL for (int r = mr; r < mr * turns; r++)
+        QN_UNROLL for (int v = 0; v < nv; v++) acc[r][v] = qn_zero();
+    for (ptrdiff_t tap = 0; tap < p->taps; tap++) {
+        const uint8_t *x[16];
+        QN_UNROLL for (int r = 0; r < mr; r++) x[r] = rows[tap * stride + r] + p->x_offset;
+        ptrdiff_t k = 0;
+        for (; k + turns <= p->k4; k += turns) {
+            QN_UNROLL for (int t = 0; t < turns; t++) {
+                qn_wgt wv[QN_NV];
+                QN_UNROLL for (int v = 0; v < nv; v++) wv[v] = qn_weights(w + v * QN_LANES * 4);
+                QN_UNROLL for (int r = 0; r < mr; r++) {
+                    qn_act a = qn_broadcast(x[r] + (k + t) * 4);
+                    QN_UNROLL for (int v = 0; v < nv; v++)
+                        acc[t * mr + r][v] = qn_dot(acc[t * mr + r][v], a, wv[v]);
+                }
+                w += step;
+            }
+        }
+        for (; turns > 1 && k < p->k4; k++) {
+            QN_UNROLL for (int r = 0; r < mr; r++) {
+                qn_act a = qn_broadcast(x[r] + k * 4);
+                QN_UNROLL for (int v = 0; v < nv; v++)
+                    acc[r][v] = qn_dot(acc[r][v], a, qn_weights(w + v * QN_LANES * 4));
+            }
+            w += step;
+        }
+    }
+    QN_UNROLL for (int t = 1; t < turns; t++)
+        QN_UNROLL for (int r = 0; r < mr; r++)
+            QN_UNROLL for (int v = 0; v < nv; v++) acc[r][v] = qn_add_i(acc[r][v], acc[t * mr + r][v]);
+    if (p->zw != NULL)
+        QN_UNROLL for (int r = 0; r < mr; r++)
+            QN_UNROLL for (int v = 0; v < nv; v++)
+                acc[r][v] = qn_mul_sub(acc[r][v], sums[r], p->zw + v * QN_LANES);
+    QN_UNROLL for (int r = 0; r < mr; r++) {
+        qn_vi i[4];
+        QN_UNROLL for (int v = 0; v < 4; v++)
+            i[v] = v < nv ? qn_requantize(acc[r][v < nv ? v : 0], p->b + v * QN_LANES, p->inv, p->m + v * QN_LANES)
+                          : qn_zero();
+        qn_store(out + r * out_stride, i[0], i[1], i[2], i[3], p->zo, p->lo, p->columns);
+    }
+}
+
+typedef void qn_tile_fn(const qn_panel *p, const uint8_t *const *rows, ptrdiff_t stride, const int32_t *sums,
+                        uint8_t *out, ptrdiff_t out_stride);
+#define QN_TILE(NV, MR)                                                                                                \
+    static void qn_tile_##NV##_##MR(const qn_panel *p, const uint8_t *const *rows, ptrdiff_t stride,                   \
+                                    const int32_t *sums, uint8_t *out, ptrdiff_t out_stride)                           \
+    {                                                                                                                  \
+        qn_tile_body(NV, MR, p, rows, stride, sums, out, out_stride);                                                  \
+    }
+#define QN_TILES_4(NV) QN_TILE(NV, 1) QN_TILE(NV, 2) QN_TILE(NV, 3) QN_TILE(NV, 4)
+#define QN_TILES_6(NV) QN_TILES_4(NV) QN_TILE(NV, 5) QN_TILE(NV, 6)
+#define QN_TILES_8(NV) QN_TILES_6(NV) QN_TILE(NV, 7) QN_TILE(NV, 8)
+#define QN_TILES_12(NV) QN_TILES_8(NV) QN_TILE(NV, 9) QN_TILE(NV, 10) QN_TILE(NV, 11) QN_TILE(NV, 12)
+#define QN_NAMES_4(NV) qn_tile_##NV##_1, qn_tile_##NV##_2, qn_tile_##NV##_3, qn_tile_##NV##_4
+#define QN_NAMES_6(NV) QN_NAMES_4(NV), qn_tile_##NV##_5, qn_tile_##NV##_6
+#define QN_NAMES_8(NV) QN_NAMES_6(NV), qn_tile_##NV##_7, qn_tile_##NV##_8
+#define QN_NAMES_12(NV) QN_NAMES_8(NV), qn_tile_##NV##_9, qn_tile_##NV##_10, qn_tile_##NV##_11, qn_tile_##NV##_12
+#define QN_PASTE_(a, b) a##b
+#define QN_PASTE(a, b) QN_PASTE_(a, b)
+
+QN_PASTE(QN_TILES_, QN_ROWS_1)(1)
+#if QN_NV >= 2
+QN_PASTE(QN_TILES_, QN_ROWS_2)(2)
+#endif
+#if QN_NV >= 4
+QN_PASTE(QN_TILES_, QN_ROWS_3)(3)
+QN_PASTE(QN_TILES_, QN_ROWS_4)(4)
+#endif
+
+/* The most rows of a tile of nv vectors. */
+static const int qn_rows[] = {0, QN_ROWS_1
+#if QN_NV >= 2
+    , QN_ROWS_2
+#endif
+#if QN_NV >= 4
+    , QN_ROWS_3, QN_ROWS_4
+#endif
+};
+
+static qn_tile_fn *const qn_tiles[][12] = {{NULL}, {QN_PASTE(QN_NAMES_, QN_ROWS_1)(1)}
+#if QN_NV >= 2
+    , {QN_PASTE(QN_NAMES_, QN_ROWS_2)(2)}
+#endif
+#if QN_NV >= 4
+    , {QN_PASTE(QN_NAMES_, QN_ROWS_3)(3)}, {QN_PASTE(QN_NAMES_, QN_ROWS_4)(4)}
+#endif
+};
+
+static inline void qn_tile(int nv, int mr, const qn_panel *p, const uint8_t *const *rows, ptrdiff_t stride,
+                           const int32_t *sums, uint8_t *out, ptrdiff_t out_stride)
+{
+    qn_tiles[nv][mr - 1](p, rows, stride, sums, out, out_stride);
+}
+
+/* `count` pixels of an output row, up to 4 * LANES channels. rows: p->taps pointers, a multiple of four, to the first
+ * pixel's bytes at each tap; the weights of taps that only fill up are 0. From pixel to pixel x moves by `step` bytes,
+ * out by `out_step`. p is the block of channels: x_offset its first, columns how many exist. sums, NULL if all zero
+ * points are 0, is added to the accumulators. */
+QN_INLINE void qn_depthwise_body(const ptrdiff_t taps, const qn_panel *p, const uint8_t *const *rows, ptrdiff_t step,
+                                 ptrdiff_t count, const int32_t *sums, uint8_t *out, ptrdiff_t out_step)
+{
+    for (ptrdiff_t x = 0; x < count; x++) {
+        qn_vi acc[4], i[4];
+        const int8_t *w = p->weights;
+        QN_UNROLL for (int v = 0; v < 4; v++) acc[v] = qn_load_i(p->offset + v * QN_LANES);
+        QN_UNROLL for (ptrdiff_t tap = 0; tap < taps; tap += 4) {
+            qn_act a[4];
+            qn_interleave(rows + tap, p->x_offset + x * step, p->columns, a);
+            QN_UNROLL for (int v = 0; v < 4; v++)
+                acc[v] = qn_dot(acc[v], a[v], qn_weights(w + (tap + v) * QN_LANES * 4));
+        }
+        if (sums != NULL)
+            QN_UNROLL for (int v = 0; v < 4; v++) acc[v] = qn_add_i(acc[v], qn_load_i(sums + v * QN_LANES));
+        QN_UNROLL for (int v = 0; v < 4; v++)
+            i[v] = qn_requantize(acc[v], p->b + v * QN_LANES, p->inv, p->m + v * QN_LANES);
+        qn_store_channels(out + x * out_step, i, p->zo, p->lo, p->columns);
+    }
+}
+
+static inline void qn_depthwise(const qn_panel *p, const uint8_t *const *rows, ptrdiff_t step, ptrdiff_t count,
+                                const int32_t *sums, uint8_t *out, ptrdiff_t out_step)
+{
+    if (p->taps == 12 && sums == NULL) /* 3x3 */
+        qn_depthwise_body(12, p, rows, step, count, NULL, out, out_step);
+    else
+        qn_depthwise_body(p->taps, p, rows, step, count, sums, out, out_step);
+}
+
+#endif
