@@ -74,6 +74,8 @@ def integers(
     op: str, name: str, x: Any, n: int, minimum: int | None = None, maximum: int | None = 2**31 - 1
 ) -> tuple[int, ...]:
     """`n` integers: one for all, or a tuple or list of `n`."""
+    if type(x) is int and (minimum is None or x >= minimum) and (maximum is None or x <= maximum):
+        return (x,) * n
     if isinstance(x, (tuple, list)):
         if len(x) == 1:
             x = tuple(x) * n

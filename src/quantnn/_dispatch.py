@@ -81,6 +81,8 @@ class _Kernels:
         self._typed = {}
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # no kernel: copy, pickle and inspect look for such names
+            raise AttributeError(name)
         module = load(self.level, name)
         setattr(self, name, module)
         return module

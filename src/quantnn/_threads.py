@@ -14,18 +14,18 @@ from contextlib import contextmanager
 from . import _cpu
 
 
-def _cgroup_quota() -> float:
+def _cgroup_quota(root: str = "/sys/fs/cgroup") -> float:
     """The processors that a container's quota allows, infinity without one."""
     try:
-        with open("/sys/fs/cgroup/cpu.max") as f:  # cgroup v2
+        with open(f"{root}/cpu.max") as f:  # cgroup v2
             quota, period = f.read().split()[:2]
         return math.inf if quota == "max" else int(quota) / int(period)
-    except (OSError, ValueError):
+    except (OSError, ValueError, ZeroDivisionError):
         pass
     try:
-        with open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") as f:  # cgroup v1
+        with open(f"{root}/cpu/cpu.cfs_quota_us") as f:  # cgroup v1
             quota = f.read()
-        with open("/sys/fs/cgroup/cpu/cpu.cfs_period_us") as f:
+        with open(f"{root}/cpu/cpu.cfs_period_us") as f:
             period = f.read()
         return math.inf if int(quota) <= 0 else int(quota) / int(period)
     except (OSError, ValueError, ZeroDivisionError):
@@ -42,12 +42,13 @@ def _default() -> int:
         n = os.cpu_count() or 1
     n = min(n, _cgroup_quota())
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if asked.isdigit() and int(asked) > 0:
+    if asked.isascii() and asked.isdecimal() and 0 < len(asked) < 10 and int(asked) > 0:
         n = min(n, int(asked))
     return max(1, int(n))
 
 
 _number = _default()
+_forked = False
 
 
 def get_num_threads() -> int:
@@ -77,7 +78,7 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        At least 1. A build without OpenMP stays at one thread.
+        At least 1. A build without OpenMP, and a process made by ``fork``, stay at one thread.
 
     Raises
     ------
@@ -99,7 +100,7 @@ def set_num_threads(n: int) -> None:
     value = n.__index__()
     if not 1 <= value <= 1024:
         raise ValueError(f"set_num_threads: n must be from 1 to 1024; got {value}")
-    _number = value if _cpu.openmp() else 1
+    _number = value if _cpu.openmp() and not _forked else 1
 
 
 @contextmanager
@@ -135,8 +136,8 @@ def threads_for(work: int, grain: int) -> int:
 
 def _after_fork() -> None:
     # libgomp's threads do not survive a fork; a parallel region in the child would wait for them for ever.
-    global _number
-    _number = 1
+    global _number, _forked
+    _number, _forked = 1, True
 
 
 if hasattr(os, "register_at_fork"):

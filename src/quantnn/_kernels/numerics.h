@@ -11,6 +11,7 @@
  *   qn_qv     quantize, zero point added after rounding               (vector loops of element-wise operators)
  *   qn_ds     dequantize by subtracting first                         (dequantize, tails)
  *   qn_dv     dequantize by one fused multiply-add                    (vector loops)
+ *   qn_half_of_float, qn_float_of_half    float16, for packed embedding rows
  *
  * qt, qs and qv return an int32 already clamped to [lo, hi]; "32" marks the forms for qint32.
  */
@@ -62,9 +63,13 @@ static inline float qn_rint(float x)
 
 static inline int32_t qn_rne(float x)
 {
+#if defined(__GNUC__) && !defined(__clang__) && defined(__SSE2__)
+    return __builtin_irintf(x); /* cvtps2dq; vectorized, where the casts below are not always */
+#else
     int inside = x >= -2147483648.0f && x < 2147483648.0f;
     int32_t r = (int32_t)qn_rint(inside ? x : 0.0f);
     return inside ? r : INT32_MIN;
+#endif
 }
 
 static inline int32_t qn_clamp(int32_t v, int32_t lo, int32_t hi)
@@ -83,7 +88,11 @@ static inline int32_t qn_rne_clamp(float t, int32_t lo, int32_t hi)
 {
     t = t < (float)hi ? t : (float)hi; /* NaN gives hi */
     t = t > (float)lo ? t : (float)lo;
+#if defined(__GNUC__) && !defined(__clang__) && defined(__SSE2__)
+    return qn_rne(t);
+#else
     return (int32_t)qn_rint(t);
+#endif
 }
 
 static inline int32_t qn_rne_clamp32(float t) /* clamp in float64; NaN gives INT32_MIN */
@@ -125,5 +134,50 @@ static inline float qn_ds(int32_t q, float scale, int32_t zero_point)
 static inline float qn_dv_offset(float scale, int32_t zero_point) { return scale * -(float)zero_point; }
 
 static inline float qn_dv(int32_t q, float scale, float offset) { return qn_fma(scale, (float)q, offset); }
+
+/* float32 to float16, to nearest, ties to even; too large gives infinity. */
+static inline uint16_t qn_half_of_float(float x)
+{
+    uint32_t bits, sign, magnitude, shift, rest, h;
+    memcpy(&bits, &x, sizeof bits);
+    sign = bits >> 16 & 0x8000;
+    magnitude = bits & 0x7FFFFFFF;
+    if (magnitude > 0x7F800000)
+        return (uint16_t)(sign | 0x7E00); /* NaN */
+    if (magnitude >= 0x47800000)
+        return (uint16_t)(sign | 0x7C00); /* 2**16 and more */
+    if (magnitude >= 0x38800000) {        /* normal: 13 mantissa bits go; a carry moves into the exponent */
+        h = (magnitude - 0x38000000) >> 13;
+        rest = magnitude & 0x1FFF;
+        shift = 13;
+    } else { /* subnormal: units of 2**-24 */
+        if (magnitude < 0x33000000)
+            return (uint16_t)sign; /* below half a unit */
+        shift = 126 - (magnitude >> 23);
+        magnitude = (magnitude & 0x7FFFFF) | 0x800000;
+        h = magnitude >> shift;
+        rest = magnitude & ((1u << shift) - 1);
+    }
+    h += rest > 1u << (shift - 1) || (rest == 1u << (shift - 1) && (h & 1));
+    return (uint16_t)(sign | h);
+}
+
+/* float16 to float32, exactly. */
+static inline float qn_float_of_half(uint16_t h)
+{
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, magnitude = h & 0x7FFF, bits;
+    float x;
+    if (magnitude >= 0x7C00)
+        bits = 0x7F800000 | magnitude << 13; /* infinity, NaN */
+    else if (magnitude >= 0x400)
+        bits = (magnitude << 13) + 0x38000000;
+    else {
+        x = (float)magnitude * 5.9604644775390625e-8f; /* 2**-24 */
+        memcpy(&bits, &x, sizeof bits);
+    }
+    bits |= sign;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
 
 #endif

@@ -5,6 +5,7 @@ cdef extern from "numerics.h" nogil:
     float qn_fma(float a, float b, float c) noexcept
     float qn_rint(float x) noexcept
     int32_t qn_rne(float x) noexcept
+    int32_t qn_rne_small(float x) noexcept
     int32_t qn_clamp(int32_t v, int32_t lo, int32_t hi) noexcept
     int32_t qn_add(int32_t a, int32_t b) noexcept
     int32_t qn_sub(int32_t a, int32_t b) noexcept
@@ -18,6 +19,8 @@ cdef extern from "numerics.h" nogil:
     float qn_ds(int32_t q, float scale, int32_t zero_point) noexcept
     float qn_dv_offset(float scale, int32_t zero_point) noexcept
     float qn_dv(int32_t q, float scale, float offset) noexcept
+    uint16_t qn_half_of_float(float x) noexcept
+    float qn_float_of_half(uint16_t h) noexcept
 
 # The integers of a QTensor: quint8, qint8, qint32.
 ctypedef fused qint_t:

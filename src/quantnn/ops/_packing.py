@@ -1,0 +1,61 @@
+"""What the packed weights of linear and convolution share."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import _checks
+from ..tensor import QTensor, per_channel_affine, per_tensor_affine, qint8
+
+
+class Weight(NamedTuple):
+    """A checked weight, ready for a kernel's packing."""
+
+    ints: np.ndarray  # int8, logical shape
+    scale: np.ndarray  # float32, one per output channel
+    zero_point: np.ndarray  # int32, one per output channel
+    bias: np.ndarray | None  # float32
+    per_channel: bool
+
+
+def check_weight(op: str, weight: Any, bias: Any, ndim: int, shape: str) -> Weight:
+    """Check a weight (qint8, per tensor or per channel along axis 0) and a bias (float32 or None)."""
+    if not isinstance(weight, QTensor):
+        raise TypeError(
+            f"{op}: weight must be a QTensor (qint8); got {_checks.kind(weight)}. "
+            "Call quantnn.quantize_per_tensor or quantnn.quantize_per_channel first"
+        )
+    if weight._dtype is not qint8:
+        raise TypeError(f"{op}: weight must be qint8; got {weight._dtype.name}")
+    ints = weight._ints
+    if ints.ndim != ndim:
+        raise ValueError(f"{op}: weight must have {ndim} dimensions {shape}; got shape {ints.shape}")
+    n = ints.shape[0]
+    if weight._qscheme is per_tensor_affine:
+        scale = np.full(n, weight._scale, np.float32)
+        zero_point = np.full(n, weight._zero_point, np.int32)
+        per_channel = False
+    elif weight._qscheme is per_channel_affine:
+        if weight._axis != 0:
+            raise ValueError(f"{op}: weight must be quantized along axis 0, its output channels; got {weight._axis}")
+        scale = np.asarray(weight._scale).astype(np.float32)
+        zero_point = np.asarray(weight._zero_point).astype(np.int32)
+        per_channel = True
+    else:
+        raise ValueError(
+            f"{op}: weight must be quantized per tensor or per channel with integer zero points; "
+            f"got {weight._qscheme.name}"
+        )
+    if bias is not None:
+        bias = _checks.float_array(op, "bias", bias, (n,))
+    return Weight(ints, scale, zero_point, bias, per_channel)
+
+
+def unpacked(ints: np.ndarray, scale: np.ndarray, zero_point: np.ndarray, per_channel: bool) -> QTensor:
+    """The weight again, with the float32 scales that packing kept."""
+    if per_channel:
+        return QTensor(ints, qint8, scale.astype(np.float64), zero_point.astype(np.int64), per_channel_affine)
+    # a weight without output channels keeps no scale
+    return QTensor(ints, qint8, float(scale[0]) if len(scale) else 1.0, int(zero_point[0]) if len(scale) else 0)
