@@ -1,0 +1,263 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# cython: freethreading_compatible=True
+"""
+Operators of two tensors, of a tensor and a number, and concatenation.
+
+Computes
+    add        q = quantize(max(f32(x + y), floor)), x and y dequantized
+               vector elements: rule DV, then QV; the others: rule DS, then QS
+    mul        q = clamp(rne(f32(f32((qa - za) * (qb - zb)) * m)) + zo),  m = f32(f32(f32(sa) * f32(sb)) * 1/f32(so))
+    shift      q = clamp(rne(f32(f32(q - z + c) * m)) + zo),  m = f32(f32(s) * 1/f32(so))       add_scalar
+    reflect    q = max(qmin + qmax - q, lo)                                                     mul_scalar
+    cat_rows   q = clamp(QT(DS(q)))                                                             cat
+    cat_nhwc   q = quantize(max(dequantize(q), floor)), by position in the row of channels      cat, channels-last
+relu is `floor` 0 in place of minus infinity, or `lo` the zero point.
+
+Layout: `add` and `mul` go through the output in memory order, in runs of `run` elements. Within a run operand a moves by
+`step_a` elements (0: broadcast), from run to run by the dimensions in `outer`: rows (size, step of a, step of b), the
+innermost dimension first. The first `n_vector` elements of each run are vector elements. `cat_*` copy the rows of x into
+columns start, start + 1, ... of out. The others take flat arrays of one memory order.
+Exactness: torch's bits, at every level; where torch's int32 conversion overflows, the result saturates.
+Parallel: over blocks of runs, elements or rows.
+"""
+from cython.parallel cimport prange
+from libc.math cimport INFINITY
+from numerics cimport (
+    cut, int32_t, qint_t, qn_add, qn_ds, qn_dv, qn_dv_offset, qn_mul, qn_qs, qn_qs32, qn_qt, qn_qv, qn_rint,
+    qn_rne_clamp, qn_sub,
+)
+
+cdef enum:
+    BLOCK = 8192  # elements of a run that one thread takes at a time; a multiple of the vector group
+
+
+cdef inline Py_ssize_t _offset(const Py_ssize_t[:, ::1] outer, int operand, Py_ssize_t row) noexcept nogil:
+    cdef Py_ssize_t k, offset = 0
+    for k in range(outer.shape[0]):
+        offset += row % outer[k, 0] * outer[k, operand]
+        row //= outer[k, 0]
+    return offset
+
+
+cdef inline qint_t _requantize(float c, float m, int32_t zo, int32_t lo, int32_t hi, qint_t _) noexcept nogil:
+    """clamp(rne(c * m) + zo), saturating"""
+    cdef double r
+    if qint_t is int32_t:
+        r = <double>qn_rint(c * m) + zo
+        r = r if r > lo else lo
+        return <int32_t>(r if r < hi else hi)
+    else:
+        return <qint_t>(qn_rne_clamp(c * m, lo - zo, hi - zo) + zo)
+
+
+# ---- add ----------------------------------------------------------------------------------------------------------
+
+def add(const qint_t[::1] a, const qint_t[::1] b, qint_t[::1] out, const Py_ssize_t[:, ::1] outer, Py_ssize_t step_a,
+        Py_ssize_t step_b, Py_ssize_t run, Py_ssize_t n_vector, double scale_a, int32_t za, double scale_b, int32_t zb,
+        double out_scale, int32_t zo, int32_t lo, int32_t hi, bint relu, int threads):
+    cdef Py_ssize_t blocks = (run + BLOCK - 1) // BLOCK, parts = out.shape[0] // run * blocks, i
+    cdef float sa = <float>scale_a, sb = <float>scale_b, inv = <float>1.0 / <float>out_scale
+    cdef float floor = 0.0 if relu else -INFINITY
+    if threads == 1:
+        with nogil:
+            for i in range(parts):
+                _add_block(a, b, out, outer, step_a, step_b, run, n_vector, i // blocks, i % blocks * BLOCK,
+                           sa, za, sb, zb, inv, zo, lo, hi, floor)
+    else:
+        for i in prange(parts, num_threads=threads, nogil=True, schedule="static"):
+            _add_block(a, b, out, outer, step_a, step_b, run, n_vector, i // blocks, i % blocks * BLOCK,
+                       sa, za, sb, zb, inv, zo, lo, hi, floor)
+
+
+cdef void _add_block(const qint_t[::1] a, const qint_t[::1] b, qint_t[::1] out, const Py_ssize_t[:, ::1] outer,
+                     Py_ssize_t step_a, Py_ssize_t step_b, Py_ssize_t run, Py_ssize_t n_vector, Py_ssize_t row,
+                     Py_ssize_t start, float sa, int32_t za, float sb, int32_t zb, float inv, int32_t zo, int32_t lo,
+                     int32_t hi, float floor) noexcept nogil:
+    cdef Py_ssize_t stop = start + BLOCK if start + BLOCK < run else run
+    cdef Py_ssize_t middle = n_vector if n_vector < stop else stop
+    cdef const qint_t* x = &a[_offset(outer, 1, row) + start * step_a]
+    cdef const qint_t* y = &b[_offset(outer, 2, row) + start * step_b]
+    cdef qint_t* o = &out[row * run + start]
+    middle = middle - start if middle > start else 0
+    stop -= start
+    # the constant steps and rule give loops that compilers vectorize
+    if step_a == 1 and step_b == 1:
+        _add(x, 1, y, 1, o, 0, middle, True, sa, za, sb, zb, inv, zo, lo, hi, floor)
+        _add(x, 1, y, 1, o, middle, stop, False, sa, za, sb, zb, inv, zo, lo, hi, floor)
+    elif step_a == 1 and step_b == 0:
+        _add(x, 1, y, 0, o, 0, middle, True, sa, za, sb, zb, inv, zo, lo, hi, floor)
+        _add(x, 1, y, 0, o, middle, stop, False, sa, za, sb, zb, inv, zo, lo, hi, floor)
+    else:
+        _add(x, step_a, y, step_b, o, 0, middle, True, sa, za, sb, zb, inv, zo, lo, hi, floor)
+        _add(x, step_a, y, step_b, o, middle, stop, False, sa, za, sb, zb, inv, zo, lo, hi, floor)
+
+
+cdef inline void _add(const qint_t* a, Py_ssize_t step_a, const qint_t* b, Py_ssize_t step_b, qint_t* out,
+                      Py_ssize_t start, Py_ssize_t stop, bint vector, float sa, int32_t za, float sb, int32_t zb,
+                      float inv, int32_t zo, int32_t lo, int32_t hi, float floor) noexcept nogil:
+    cdef float ca = qn_dv_offset(sa, za), cb = qn_dv_offset(sb, zb), t
+    cdef Py_ssize_t i
+    for i in range(start, stop):
+        if vector:
+            t = qn_dv(a[i * step_a], sa, ca) + qn_dv(b[i * step_b], sb, cb)
+        else:
+            t = qn_ds(a[i * step_a], sa, za) + qn_ds(b[i * step_b], sb, zb)
+        t = t if t > floor else floor
+        if qint_t is int32_t:
+            out[i] = qn_qs32(t, inv, <float>zo)
+        elif vector:
+            out[i] = <qint_t>qn_qv(t, inv, zo, lo, hi)
+        else:
+            out[i] = <qint_t>qn_qs(t, inv, <float>zo, lo, hi)
+
+
+# ---- mul ----------------------------------------------------------------------------------------------------------
+
+def mul(const qint_t[::1] a, const qint_t[::1] b, qint_t[::1] out, const Py_ssize_t[:, ::1] outer, Py_ssize_t step_a,
+        Py_ssize_t step_b, Py_ssize_t run, double scale_a, int32_t za, double scale_b, int32_t zb, double out_scale,
+        int32_t zo, int32_t lo, int32_t hi, int threads):
+    cdef Py_ssize_t blocks = (run + BLOCK - 1) // BLOCK, parts = out.shape[0] // run * blocks, i
+    cdef float m = <float>scale_a * <float>scale_b
+    m = m * (<float>1.0 / <float>out_scale)
+    if threads == 1:
+        with nogil:
+            for i in range(parts):
+                _mul_block(a, b, out, outer, step_a, step_b, run, i // blocks, i % blocks * BLOCK, za, zb, m, zo, lo, hi)
+    else:
+        for i in prange(parts, num_threads=threads, nogil=True, schedule="static"):
+            _mul_block(a, b, out, outer, step_a, step_b, run, i // blocks, i % blocks * BLOCK, za, zb, m, zo, lo, hi)
+
+
+cdef void _mul_block(const qint_t[::1] a, const qint_t[::1] b, qint_t[::1] out, const Py_ssize_t[:, ::1] outer,
+                     Py_ssize_t step_a, Py_ssize_t step_b, Py_ssize_t run, Py_ssize_t row, Py_ssize_t start,
+                     int32_t za, int32_t zb, float m, int32_t zo, int32_t lo, int32_t hi) noexcept nogil:
+    cdef Py_ssize_t n = BLOCK if start + BLOCK < run else run - start
+    cdef const qint_t* x = &a[_offset(outer, 1, row) + start * step_a]
+    cdef const qint_t* y = &b[_offset(outer, 2, row) + start * step_b]
+    cdef qint_t* o = &out[row * run + start]
+    if step_a == 1 and step_b == 1:
+        _mul(x, 1, y, 1, o, n, za, zb, m, zo, lo, hi)
+    elif step_a == 1 and step_b == 0:
+        _mul(x, 1, y, 0, o, n, za, zb, m, zo, lo, hi)
+    else:
+        _mul(x, step_a, y, step_b, o, n, za, zb, m, zo, lo, hi)
+
+
+cdef inline void _mul(const qint_t* a, Py_ssize_t step_a, const qint_t* b, Py_ssize_t step_b, qint_t* out,
+                      Py_ssize_t n, int32_t za, int32_t zb, float m, int32_t zo, int32_t lo,
+                      int32_t hi) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef float c
+    for i in range(n):
+        if qint_t is int32_t:
+            c = <float>qn_mul(qn_sub(a[i * step_a], za), qn_sub(b[i * step_b], zb))
+        else:  # 8-bit differences multiply exactly in float32
+            c = <float>(<int32_t>a[i * step_a] - za) * <float>(<int32_t>b[i * step_b] - zb)
+        out[i] = _requantize[qint_t](c, m, zo, lo, hi, 0)
+
+
+# ---- with a number ------------------------------------------------------------------------------------------------
+
+def shift(const qint_t[::1] q, qint_t[::1] out, double scale, int32_t zero_point, int32_t c, double out_scale,
+          int32_t zo, int32_t lo, int32_t hi, int threads):
+    cdef Py_ssize_t n = q.shape[0]
+    cdef float m = <float>scale * (<float>1.0 / <float>out_scale)
+    cdef int t
+    if threads == 1:
+        with nogil:
+            _shift(q, out, 0, n, zero_point, c, m, zo, lo, hi)
+    else:
+        for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
+            _shift(q, out, cut(n, t, threads, 64), cut(n, t + 1, threads, 64), zero_point, c, m, zo, lo, hi)
+
+
+cdef void _shift(const qint_t[::1] q, qint_t[::1] out, Py_ssize_t start, Py_ssize_t stop, int32_t z, int32_t c,
+                 float m, int32_t zo, int32_t lo, int32_t hi) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(start, stop):
+        out[i] = _requantize[qint_t](<float>qn_add(qn_sub(q[i], z), c), m, zo, lo, hi, 0)
+
+
+def reflect(const qint_t[::1] q, qint_t[::1] out, int32_t lo, int threads):
+    cdef Py_ssize_t n = q.shape[0]
+    cdef int t
+    if threads == 1:
+        with nogil:
+            _reflect(q, out, 0, n, lo)
+    else:
+        for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
+            _reflect(q, out, cut(n, t, threads, 64), cut(n, t + 1, threads, 64), lo)
+
+
+cdef void _reflect(const qint_t[::1] q, qint_t[::1] out, Py_ssize_t start, Py_ssize_t stop,
+                   int32_t lo) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef qint_t least = <qint_t>lo, v
+    for i in range(start, stop):
+        v = <qint_t>~q[i]  # for every dtype, qmin + qmax - q
+        out[i] = v if v > least else least
+
+
+# ---- cat ----------------------------------------------------------------------------------------------------------
+
+def cat_rows(const qint_t[:, ::1] x, qint_t[:, ::1] out, Py_ssize_t start, double scale, int32_t zero_point,
+             double out_scale, int32_t zo, int32_t lo, int32_t hi, bint relu, int threads):
+    cdef Py_ssize_t rows = x.shape[0], r
+    cdef float s = <float>scale, inv = <float>1.0 / <float>out_scale
+    lo = zo if relu else lo
+    if threads == 1:
+        with nogil:
+            for r in range(rows):
+                _cat_row(x, out, r, start, s, zero_point, inv, zo, lo, hi)
+    else:
+        for r in prange(rows, num_threads=threads, nogil=True, schedule="static"):
+            _cat_row(x, out, r, start, s, zero_point, inv, zo, lo, hi)
+
+
+cdef void _cat_row(const qint_t[:, ::1] x, qint_t[:, ::1] out, Py_ssize_t r, Py_ssize_t start, float s, int32_t z,
+                   float inv, int32_t zo, int32_t lo, int32_t hi) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef int32_t v
+    for i in range(x.shape[1]):
+        if qint_t is int32_t:
+            v = qn_qs32(qn_ds(x[r, i], s, z), inv, <float>zo)
+            out[r, start + i] = v if v > lo else lo
+        else:
+            out[r, start + i] = <qint_t>qn_qt(qn_ds(x[r, i], s, z), inv, <float>zo, lo, hi)
+
+
+def cat_nhwc(const qint_t[:, ::1] x, qint_t[:, ::1] out, Py_ssize_t start, double scale, int32_t zero_point,
+             double out_scale, int32_t zo, int32_t lo, int32_t hi, bint relu, int threads):
+    cdef Py_ssize_t rows = x.shape[0], channels = x.shape[1], n_vector, r
+    cdef float s = <float>scale, inv = <float>1.0 / <float>out_scale, inv_vector = <float>(1.0 / out_scale)
+    cdef float floor = 0.0 if relu else -INFINITY
+    # torch's vectors are 8 elements of float32: four at a time for 8-bit dtypes, then one at a time
+    n_vector = channels // 8 * 8
+    if threads == 1:
+        with nogil:
+            for r in range(rows):
+                _cat_pixel(x, out, r, start, n_vector, s, zero_point, inv_vector, inv, zo, lo, hi, floor)
+    else:
+        for r in prange(rows, num_threads=threads, nogil=True, schedule="static"):
+            _cat_pixel(x, out, r, start, n_vector, s, zero_point, inv_vector, inv, zo, lo, hi, floor)
+
+
+cdef void _cat_pixel(const qint_t[:, ::1] x, qint_t[:, ::1] out, Py_ssize_t r, Py_ssize_t start, Py_ssize_t n_vector,
+                     float s, int32_t z, float inv_vector, float inv, int32_t zo, int32_t lo, int32_t hi,
+                     float floor) noexcept nogil:
+    cdef float offset = qn_dv_offset(s, z), y
+    cdef Py_ssize_t i
+    for i in range(n_vector):
+        y = qn_dv(x[r, i], s, offset)
+        y = y if y > floor else floor
+        if qint_t is int32_t:
+            out[r, start + i] = qn_qs32(y, inv, <float>zo)
+        else:
+            out[r, start + i] = <qint_t>qn_qv(y, inv_vector, zo, lo, hi)
+    for i in range(n_vector, x.shape[1]):
+        y = qn_ds(x[r, i], s, z)
+        y = y if y > floor else floor
+        if qint_t is int32_t:
+            out[r, start + i] = qn_qs32(y, inv, <float>zo)
+        else:
+            out[r, start + i] = <qint_t>qn_qs(y, inv, <float>zo, lo, hi)

@@ -1,0 +1,144 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# cython: freethreading_compatible=True
+"""
+Operators of one tensor, element by element.
+
+Computes
+    clamp     q' = min(max(q, lo), hi), integers                     relu, relu6, clamp
+    compute   q' = quantize(value(dequantize(q)))                    hardswish, elu
+              vector elements: rule DV, then QV; the others: rule DS, then QS
+    lookup    q' = table[q], tables made by `compute`                the same, for 8-bit dtypes
+    bound     QS of one number                                       the ends of clamp
+
+Layout: flat arrays in the same memory order. They are made of runs of `run` elements; the first `n_vector` of each run
+are vector elements (for dense tensors the run is the whole tensor).
+Exactness: torch's bits, at every level. Transcendental functions are computed in float64 and rounded once.
+Parallel: over elements.
+
+To add a function: a name in `Function`, a constant below it, a line in `value`.
+"""
+from cython.parallel cimport prange
+from libc.math cimport expm1
+from numerics cimport (
+    cut, int32_t, qint_t, qn_ds, qn_dv, qn_dv_offset, qn_qs, qn_qs32, qn_qv, uint8_t,
+)
+
+cdef enum Function:
+    F_HARDSWISH
+    F_ELU
+
+HARDSWISH = F_HARDSWISH
+ELU = F_ELU
+
+
+cdef inline float value(int function, float x, float alpha, bint vector) noexcept nogil:
+    cdef float r
+    if function == F_HARDSWISH:
+        r = x + <float>3.0
+        r = r if r > 0.0 else 0.0
+        r = r if r < 6.0 else 6.0
+        return x * r / <float>6.0
+    # elu; only a negative alpha tells > from >=
+    return x if x > 0.0 or (x == 0.0 and not vector) else <float>expm1(x) * alpha
+
+
+def compute(int function, const qint_t[::1] q, qint_t[::1] out, double scale, int32_t zero_point, double out_scale,
+            int32_t out_zero_point, int32_t lo, int32_t hi, double alpha, Py_ssize_t run, Py_ssize_t n_vector,
+            int threads):
+    cdef Py_ssize_t n = q.shape[0]
+    cdef float s = <float>scale, inv = <float>1.0 / <float>out_scale, inv_vector = inv, a = <float>alpha
+    cdef int t
+    if function == F_HARDSWISH:
+        inv_vector = <float>(1.0 / out_scale)
+    if threads == 1:
+        with nogil:
+            _compute(function, q, out, 0, n, s, zero_point, inv_vector, inv, out_zero_point, lo, hi, a, run, n_vector)
+    else:
+        for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
+            _compute(function, q, out, cut(n, t, threads, 64), cut(n, t + 1, threads, 64), s, zero_point,
+                     inv_vector, inv, out_zero_point, lo, hi, a, run, n_vector)
+
+
+cdef void _compute(int function, const qint_t[::1] q, qint_t[::1] out, Py_ssize_t start, Py_ssize_t stop, float s,
+                   int32_t z, float inv_vector, float inv, int32_t zo, int32_t lo, int32_t hi, float alpha,
+                   Py_ssize_t run, Py_ssize_t n_vector) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef float offset = qn_dv_offset(s, z), y
+    for i in range(start, stop):
+        if i % run < n_vector:
+            y = value(function, qn_dv(q[i], s, offset), alpha, True)
+            if qint_t is int32_t:
+                out[i] = qn_qs32(y, inv, <float>zo)
+            else:
+                out[i] = <qint_t>qn_qv(y, inv_vector, zo, lo, hi)
+        else:
+            y = value(function, qn_ds(q[i], s, z), alpha, False)
+            if qint_t is int32_t:
+                out[i] = qn_qs32(y, inv, <float>zo)
+            else:
+                out[i] = <qint_t>qn_qs(y, inv, <float>zo, lo, hi)
+
+
+def lookup(const uint8_t[::1] q, uint8_t[::1] out, const uint8_t[::1] table_vector, const uint8_t[::1] table_scalar,
+           Py_ssize_t run, Py_ssize_t n_vector, int threads):
+    cdef Py_ssize_t n = q.shape[0]
+    cdef int t
+    if threads == 1:
+        with nogil:
+            _lookup(q, out, table_vector, table_scalar, 0, n, run, n_vector)
+    else:
+        for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
+            _lookup(q, out, table_vector, table_scalar, cut(n, t, threads, 64), cut(n, t + 1, threads, 64), run,
+                    n_vector)
+
+
+cdef void _lookup(const uint8_t[::1] q, uint8_t[::1] out, const uint8_t[::1] table_vector,
+                  const uint8_t[::1] table_scalar, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t run,
+                  Py_ssize_t n_vector) noexcept nogil:
+    cdef Py_ssize_t i = start, here, end
+    while i < stop:
+        here = i % run
+        if here < n_vector:
+            end = i - here + n_vector
+            end = end if end < stop else stop
+            _lookup_span(q, out, table_vector, i, end)
+        else:
+            end = i - here + run
+            end = end if end < stop else stop
+            _lookup_span(q, out, table_scalar, i, end)
+        i = end
+
+
+cdef void _lookup_span(const uint8_t[::1] q, uint8_t[::1] out, const uint8_t[::1] table, Py_ssize_t start,
+                       Py_ssize_t stop) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(start, stop):
+        out[i] = table[q[i]]
+
+
+def clamp(const qint_t[::1] q, qint_t[::1] out, int32_t lo, int32_t hi, int threads):
+    cdef Py_ssize_t n = q.shape[0]
+    cdef int t
+    if threads == 1:
+        with nogil:
+            _clamp(q, out, 0, n, lo, hi)
+    else:
+        for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
+            _clamp(q, out, cut(n, t, threads, 64), cut(n, t + 1, threads, 64), lo, hi)
+
+
+cdef void _clamp(const qint_t[::1] q, qint_t[::1] out, Py_ssize_t start, Py_ssize_t stop, int32_t lo,
+                 int32_t hi) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef qint_t least = <qint_t>lo, most = <qint_t>hi, v
+    for i in range(start, stop):
+        v = q[i]
+        v = v if v > least else least
+        out[i] = v if v < most else most  # so if lo > hi, all are hi
+
+
+def bound(double x, double scale, int32_t zero_point, int32_t lo, int32_t hi):
+    cdef float inv = <float>1.0 / <float>scale
+    if hi > 255:  # qint32
+        return qn_qs32(<float>x, inv, <float>zero_point)
+    return qn_qs(<float>x, inv, <float>zero_point, lo, hi)
