@@ -1,0 +1,244 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# cython: freethreading_compatible=True
+"""
+Nearest and bilinear resizing.
+
+Computes, with r the step of one axis in input elements per output element
+    nearest    the element at min(floor(f32(f32(o)*r)), in-1); exact: min(floor(f32((o+0.5)*r)), in-1), in float64
+    bilinear   from the source position src, its floor j, w1 = src - j, w0 = f32(1 - w1) and the neighbours p, p' at j
+               and min(j+1, in-1), the same with h for rows:
+                   contiguous      t = f32(f32(w0*p) + f32(w1*p')),  v = f32(f32(h0*t) + f32(h1*t'))
+                   channels-last   t = fma(w1, p', f32(w0*p)),       v = fma(h1, t', f32(h0*t))     channels below `split`
+                                   t = fma(w0, p, f32(w1*p')),       v = fma(h0, t, f32(h1*t'))     the others
+               q = clamp(rne(f32(z + f32(v - z))))
+               src = f32(r*f32(o)) with align_corners, else max(f32(f32(r*f32(o+0.5)) - 0.5), 0), or the same with one
+               fma where the image is channels-last
+
+Layout: images are (N, D, H, W, C) or (N, H, W, C) with C innermost. A contiguous tensor comes with its channels as
+images of one channel.
+Exactness: torch's integers.
+Parallel: over output rows (n, d, h). Bilinear keeps the two input rows that it interpolated last, so a row costs its
+horizontal step once.
+"""
+from cython.parallel cimport prange
+from libc.math cimport floorf
+from libc.stdint cimport int64_t, uint8_t
+from libc.string cimport memcpy
+from numerics cimport cut, int32_t, qint_t, qn_fma, qn_qs32, qn_rne_clamp
+
+
+# ---- nearest ------------------------------------------------------------------------------------------------------
+
+# `index` has room for the source positions of all D, then H, then W outputs.
+def nearest(const qint_t[:, :, :, :, ::1] x, qint_t[:, :, :, :, ::1] out, int64_t[::1] index, tuple rates, bint exact,
+            int threads):
+    cdef Py_ssize_t depth = out.shape[1], height = out.shape[2], width = out.shape[3]
+    cdef Py_ssize_t rows = out.shape[0] * depth * height
+    cdef float rd = rates[0], rh = rates[1], rw = rates[2]
+    cdef int t
+    with nogil:
+        _nearest_index(&index[0], depth, x.shape[1], rd, exact)
+        _nearest_index(&index[depth], height, x.shape[2], rh, exact)
+        _nearest_index(&index[depth + height], width, x.shape[3], rw, exact)
+    if threads == 1:
+        with nogil:
+            _nearest_rows(x, out, &index[0], 0, rows)
+    else:
+        for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
+            _nearest_rows(x, out, &index[0], cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1))
+
+
+cdef void _nearest_index(int64_t* index, Py_ssize_t n, Py_ssize_t size, float rate, bint exact) noexcept nogil:
+    cdef Py_ssize_t o
+    cdef float source
+    for o in range(n):
+        if exact:
+            source = floorf(<float>((<double>o + 0.5) * <double>rate))
+        else:
+            source = floorf(<float>o * rate)
+        index[o] = <int64_t>source if source < <float>size else size - 1
+        # float32 holds not every size
+        index[o] = index[o] if index[o] < size else size - 1
+
+
+cdef void _nearest_rows(const qint_t[:, :, :, :, ::1] x, qint_t[:, :, :, :, ::1] out, const int64_t* index,
+                        Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    cdef Py_ssize_t depth = out.shape[1], height = out.shape[2], width = out.shape[3], channels = out.shape[4]
+    cdef Py_ssize_t row, n, d, h, w, bytes = channels * <Py_ssize_t>sizeof(qint_t)
+    cdef const int64_t* column = index + depth + height
+    cdef const qint_t* source
+    cdef const qint_t* last = NULL
+    cdef qint_t* to
+    for row in range(start, stop):
+        h = row % height
+        d = row // height % depth
+        n = row // height // depth
+        source = &x[n, index[d], index[depth + h], 0, 0]
+        to = &out[n, d, h, 0, 0]
+        if source == last:
+            memcpy(to, to - width * channels, width * bytes)
+        elif channels == 1:
+            for w in range(width):
+                to[w] = source[column[w]]
+        else:
+            for w in range(width):
+                memcpy(to + w * channels, source + column[w] * channels, bytes)
+        last = source
+
+
+# ---- bilinear -----------------------------------------------------------------------------------------------------
+
+# What a loop over output elements has to know.
+cdef struct Plan:
+    const int64_t* index      # source rows of all H outputs, then source columns of all W
+    const float* weight       # how far on to the next row or column: h1, then w1
+    const uint8_t* rest       # for each element of an output row, whether it uses the other rule; NULL: no row is mixed
+    bint channels_last
+    Py_ssize_t split
+    int32_t zero_point
+    int32_t lo
+    int32_t hi
+
+
+# `index` and `weight` have room for H + W outputs, `scratch` for two float rows of W * C a thread, `rest` for one row
+# of W * C bytes where 0 < split < C.
+def bilinear(const qint_t[:, :, :, ::1] x, qint_t[:, :, :, ::1] out, int64_t[::1] index, float[::1] weight,
+             float[:, :, ::1] scratch, uint8_t[::1] rest, float rate_h, float rate_w, bint align_corners,
+             bint channels_last, Py_ssize_t split, int32_t zero_point, int32_t lo, int32_t hi, int threads):
+    cdef Py_ssize_t height = out.shape[1], width = out.shape[2], rows = out.shape[0] * height
+    cdef Plan plan
+    plan.index = &index[0]
+    plan.weight = &weight[0]
+    plan.channels_last = channels_last
+    plan.split = split
+    plan.zero_point = zero_point
+    plan.lo = lo
+    plan.hi = hi
+    cdef Py_ssize_t channels = out.shape[3], i
+    plan.rest = NULL
+    if 0 < split < channels:
+        for i in range(width * channels):
+            rest[i] = i % channels >= split
+        plan.rest = &rest[0]
+    cdef int t
+    with nogil:
+        _sources(&index[0], &weight[0], height, x.shape[1], rate_h, align_corners, channels_last)
+        _sources(&index[height], &weight[height], width, x.shape[2], rate_w, align_corners, channels_last)
+    if threads == 1:
+        with nogil:
+            _bilinear_rows(x, out, &scratch[0, 0, 0], &scratch[0, 1, 0], plan, 0, rows)
+    else:
+        for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
+            _bilinear_rows(x, out, &scratch[t, 0, 0], &scratch[t, 1, 0], plan,
+                           cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1))
+
+
+cdef void _sources(int64_t* index, float* weight, Py_ssize_t n, Py_ssize_t size, float rate, bint align_corners,
+                   bint fused) noexcept nogil:
+    cdef Py_ssize_t o
+    cdef float source
+    for o in range(n):
+        if align_corners:
+            source = rate * <float>o
+        elif fused:
+            source = qn_fma(rate, <float>o + <float>0.5, -0.5)
+        else:
+            source = rate * (<float>o + <float>0.5)
+            source = source - <float>0.5
+        source = source if source > 0 else 0
+        index[o] = <int64_t>source if source < <float>size else size - 1
+        index[o] = index[o] if index[o] < size else size - 1
+        weight[o] = source - <float>index[o]
+
+
+cdef void _bilinear_rows(const qint_t[:, :, :, ::1] x, qint_t[:, :, :, ::1] out, float* t0, float* t1, Plan plan,
+                         Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    cdef Py_ssize_t size = x.shape[1], height = out.shape[1], width = out.shape[2], channels = out.shape[3]
+    cdef Py_ssize_t row, n, h, w, upper, lower, held0 = -1, held1 = -1, base
+    cdef float h1, h0
+    cdef float* swap
+    cdef qint_t* to
+    for row in range(start, stop):
+        h = row % height
+        n = row // height
+        base = n * size
+        upper = base + plan.index[h]
+        lower = upper + 1 if plan.index[h] + 1 < size else upper
+        # t0 holds the upper row, t1 the lower one
+        if held0 != upper:
+            if held1 == upper:
+                swap, t0, t1 = t0, t1, t0
+                held0, held1 = held1, held0
+            else:
+                _across(&x[n, upper - base, 0, 0], t0, x.shape[2], width, channels, height, plan)
+                held0 = upper
+        if lower != upper and held1 != lower:
+            _across(&x[n, lower - base, 0, 0], t1, x.shape[2], width, channels, height, plan)
+            held1 = lower
+        h1 = plan.weight[h]
+        h0 = 1 - h1
+        to = &out[n, h, 0, 0]
+        _down(t0, t0 if lower == upper else t1, to, width * channels, h0, h1, plan)
+
+
+# One input row, interpolated across.
+cdef void _across(const qint_t* row, float* t, Py_ssize_t size, Py_ssize_t width, Py_ssize_t channels,
+                  Py_ssize_t height, Plan plan) noexcept nogil:
+    cdef Py_ssize_t w, c
+    cdef float w0, w1
+    cdef const int64_t* index = plan.index + height
+    cdef const float* weight = plan.weight + height
+    cdef int64_t left, right
+    for w in range(width):
+        left = index[w]
+        right = left + 1 if left + 1 < size else left
+        w1 = weight[w]
+        w0 = 1 - w1
+        if channels == 1:
+            if plan.channels_last:
+                t[w] = qn_fma(w0, <float>row[left], w1 * <float>row[right])
+            else:
+                t[w] = w0 * <float>row[left] + w1 * <float>row[right]
+        else:
+            _blend(row + left * channels, row + right * channels, t + w * channels, channels, plan.split, w0, w1)
+
+
+cdef void _blend(const qint_t* restrict left, const qint_t* restrict right, float* restrict t, Py_ssize_t channels,
+                 Py_ssize_t split, float w0, float w1) noexcept nogil:
+    cdef Py_ssize_t c
+    for c in range(split):
+        t[c] = qn_fma(w1, <float>right[c], w0 * <float>left[c])
+    for c in range(split, channels):
+        t[c] = qn_fma(w0, <float>left[c], w1 * <float>right[c])
+
+
+cdef inline void _store(qint_t* to, float v, float z, int32_t lo, int32_t hi) noexcept nogil:
+    if qint_t is int32_t:
+        to[0] = qn_qs32(v - z, 1, z)
+    else:
+        to[0] = <qint_t>qn_rne_clamp(z + (v - z), lo, hi)
+
+
+# Two interpolated rows, blended into n output elements.
+cdef void _down(const float* t0, const float* t1, qint_t* restrict out, Py_ssize_t n, float h0, float h1,
+                Plan plan) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef int32_t lo = plan.lo, hi = plan.hi
+    cdef float z = <float>plan.zero_point
+    cdef float vector, other
+    cdef const uint8_t* rest = plan.rest
+    if not plan.channels_last:
+        for i in range(n):
+            _store(out + i, h0 * t0[i] + h1 * t1[i], z, lo, hi)
+    elif rest is not NULL:
+        # both, and a choice: far faster than two short loops for every pixel
+        for i in range(n):
+            vector = qn_fma(h1, t1[i], h0 * t0[i])
+            other = qn_fma(h0, t0[i], h1 * t1[i])
+            _store(out + i, other if rest[i] else vector, z, lo, hi)
+    elif plan.split:
+        for i in range(n):
+            _store(out + i, qn_fma(h1, t1[i], h0 * t0[i]), z, lo, hi)
+    else:
+        for i in range(n):
+            _store(out + i, qn_fma(h0, t0[i], h1 * t1[i]), z, lo, hi)

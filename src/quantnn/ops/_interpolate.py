@@ -1,0 +1,333 @@
+"""Resizing operators."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+
+from .. import _checks, _threads
+from .._dispatch import kernels
+from ..tensor import QTensor, qint8, qint32, quint8
+from ._pool import Images, adaptive, check_fits, empty, flag, images, logical
+
+_DTYPES = (quint8, qint8, qint32)
+_MODES = ("nearest", "nearest-exact", "bilinear", "area")
+_OTHER_MODES = ("linear", "trilinear", "bicubic", "lanczos")  # torch has them for float tensors
+
+# Output elements that a thread should have to itself.
+_GRAIN = 1 << 15
+
+# Channels in one step of torch's vector loop, which rounds differently from what is left over.
+_BILINEAR_GROUP = 8
+
+
+def _sizes(op: str, size: Any, n: int) -> tuple[int, ...]:
+    if isinstance(size, (tuple, list)) and len(size) != n:
+        raise ValueError(f"{op}: size must have one int for each of the {n} spatial dimensions; got {tuple(size)}")
+    return _checks.integers(op, "size", size, n, 1)
+
+
+def _factors(op: str, scale_factor: Any, n: int) -> tuple[float, ...]:
+    if isinstance(scale_factor, (tuple, list)):
+        if len(scale_factor) != n:
+            raise ValueError(
+                f"{op}: scale_factor must have one number for each of the {n} spatial dimensions; "
+                f"got {tuple(scale_factor)}"
+            )
+        factors = tuple(_checks.number(op, "scale_factor", v) for v in scale_factor)
+    else:
+        factors = (_checks.number(op, "scale_factor", scale_factor),) * n
+    if not all(math.isfinite(f) and f > 0 for f in factors):
+        raise ValueError(f"{op}: scale_factor must be positive and finite; got {scale_factor}")
+    return factors
+
+
+def _scaled(op: str, sizes: tuple[int, ...], factors: tuple[float, ...]) -> tuple[int, ...]:
+    wanted = [n * f for n, f in zip(sizes, factors, strict=True)]
+    if min(wanted) < 1 or max(wanted) >= 2**31:
+        raise ValueError(
+            f"{op}: scale_factor must give sizes from 1 to 2**31 - 1; got {factors} for an input of size {sizes}"
+        )
+    return tuple(map(math.floor, wanted))
+
+
+def interpolate(
+    input: Any,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: Any = "nearest",
+    align_corners: Any = None,
+    recompute_scale_factor: Any = None,
+    antialias: Any = False,
+) -> QTensor:
+    """Resize an image.
+
+    Parameters
+    ----------
+    input : QTensor
+        quint8, qint8 or qint32, of shape (N, C, H, W) or (N, C, D, H, W); (N, C, L) for the mode ``'area'`` alone.
+    size : int or tuple of ints, optional
+        The spatial size of the result.
+    scale_factor : float or tuple of floats, optional
+        The spatial size of the result divided by that of `input`; fractions of an element are dropped. Exactly one of
+        `size` and `scale_factor` must be given.
+    mode : str
+        ``'nearest'``, ``'nearest-exact'``, ``'bilinear'`` (only (N, C, H, W)) or ``'area'``.
+    align_corners : bool, optional
+        Only for ``'bilinear'``: whether the centers of the corner elements of `input` and of the result coincide. None
+        is false.
+    recompute_scale_factor : bool, optional
+        Whether positions follow from the sizes of `input` and the result, in place of `scale_factor`.
+    antialias : bool
+        Must be false.
+
+    Returns
+    -------
+    QTensor
+        With the dtype, scale, zero point and memory order of `input`.
+
+    Raises
+    ------
+    TypeError
+        If `input` is no QTensor, or another argument has the wrong type.
+    ValueError
+        If the number of dimensions, a size, the mode or the combination of arguments is wrong.
+    NotImplementedError
+        For what torch has for float tensors only: the modes ``'linear'``, ``'trilinear'`` and ``'bicubic'``,
+        `antialias`, and nearest neighbours of (N, C, L).
+
+    Notes
+    -----
+    ``'nearest'`` takes element ``floor(o*r)`` and ``'nearest-exact'`` ``floor((o + 0.5)*r)``, where r is
+    ``1/scale_factor``, or the quotient of the sizes. ``'bilinear'`` takes position ``(o + 0.5)*r - 0.5``, or
+    ``o*(in - 1)/(out - 1)`` with `align_corners`, and rounds to the nearest integer, as torch does in the same memory
+    order. ``'area'`` is `adaptive_avg_pool2d`. torch's ``torch.nn.quantized.functional.interpolate``, with the last two
+    arguments of ``torch.nn.functional.interpolate``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import quantnn
+    >>> x = quantnn.make_per_tensor_quantized_tensor(np.array([[[[0, 40], [80, 120]]]], dtype=np.uint8), 0.5, 0)
+    >>> quantnn.functional.interpolate(x, size=(2, 4)).int_repr()
+    array([[[[  0,   0,  40,  40],
+             [ 80,  80, 120, 120]]]], dtype=uint8)
+    >>> quantnn.functional.interpolate(x, scale_factor=(1, 2), mode='bilinear', align_corners=False).int_repr()
+    array([[[[  0,  10,  30,  40],
+             [ 80,  90, 110, 120]]]], dtype=uint8)
+    """
+    op = "interpolate"
+    x = _checks.qtensor(op, "input", input, _DTYPES)
+    if mode not in _MODES + _OTHER_MODES if isinstance(mode, str) else True:
+        error = ValueError if isinstance(mode, str) else TypeError
+        accepted = ", ".join(map(repr, _MODES))
+        raise error(f"{op}: mode must be one of {accepted}; got {_checks.kind(mode)}")
+    if align_corners is not None and mode in ("nearest", "nearest-exact", "area"):
+        raise ValueError(f"{op}: align_corners must be None in mode {mode!r}; got {align_corners!r}")
+    corners = align_corners is not None and flag(op, "align_corners", align_corners)
+    recompute = recompute_scale_factor is not None and flag(op, "recompute_scale_factor", recompute_scale_factor)
+    if flag(op, "antialias", antialias):
+        if mode not in ("bilinear", "bicubic", "lanczos"):
+            raise ValueError(f"{op}: antialias must be False in mode {mode!r}")
+        raise NotImplementedError(f"{op}: antialias is not implemented for quantized tensors; leave it False")
+    if mode in _OTHER_MODES:
+        raise NotImplementedError(f"{op}: mode {mode!r} is not implemented for quantized tensors; use one of {_MODES}")
+    ints = x._ints
+    shape = ints.shape
+    if not 3 <= len(shape) <= 5:
+        raise ValueError(f"{op}: input must have shape (N, C, H, W) or (N, C, D, H, W); got {shape}")
+    if mode == "bilinear" and len(shape) != 4:
+        raise ValueError(f"{op}: input must have shape (N, C, H, W) in mode 'bilinear'; got {shape}")
+    if mode != "area" and len(shape) == 3:
+        raise NotImplementedError(
+            f"{op}: mode {mode!r} is not implemented for quantized tensors of shape (N, C, L); use 4 dimensions"
+        )
+    if 0 in shape[1:]:
+        raise ValueError(f"{op}: input must have no dimension of size 0 except the batch; got shape {shape}")
+    spatial = shape[2:]
+    if (size is None) == (scale_factor is None):
+        got = "neither" if size is None else "both"
+        raise ValueError(f"{op}: exactly one of size and scale_factor must be given; got {got}")
+    factors: tuple[float, ...] | None = None
+    if size is not None:
+        if recompute:
+            raise ValueError(f"{op}: recompute_scale_factor must be None or False with an explicit size; got True")
+        out_size = _sizes(op, size, len(spatial))
+    else:
+        factors = _factors(op, scale_factor, len(spatial))
+        out_size = _scaled(op, spatial, factors)
+        if recompute:
+            factors = None
+    cause = "size" if scale_factor is None else "scale_factor"
+    if mode == "area":
+        if len(shape) == 3:
+            # one row of an image
+            flat = adaptive(op, cause, x, ints[:, :, None], (1, *out_size))
+            result = flat.reshape(flat.shape[:2] + out_size)
+        else:
+            result = adaptive(op, cause, x, ints, out_size)
+    else:
+        source = images(ints, len(spatial))
+        check_fits(op, cause, source, out_size)
+        out = empty(source, out_size, ints.dtype)
+        if out_size == spatial and (mode != "bilinear" or not source.channels_last):
+            out[...] = source.block
+        elif out.size and mode == "bilinear":
+            _bilinear(x, source, out, factors, corners)
+        elif out.size:
+            rates = _rates(spatial, out_size, factors)
+            index = np.empty(sum(out.shape[1:4]), np.int64)
+            threads = _threads.threads_for(out.size, _GRAIN)
+            run = kernels.typed("interpolate", "nearest", x._dtype.ctype)
+            run(source.block, out, index, (1.0,) * (3 - len(rates)) + rates, mode == "nearest-exact", threads)
+        result = logical(source, out, out_size)
+    return QTensor(result, x._dtype, x._scale, x._zero_point)
+
+
+def _rates(
+    sizes: tuple[int, ...], out_size: tuple[int, ...], factors: tuple[float, ...] | None, corners: bool = False
+) -> tuple[float, ...]:
+    """Input elements per output element and axis, float32 values."""
+    f32 = np.float32
+    if corners:
+        return tuple(float(f32(n - 1) / f32(o - 1)) if o > 1 else 0.0 for n, o in zip(sizes, out_size, strict=True))
+    if factors is not None:
+        return tuple(1.0 / f for f in factors)  # the kernel takes a float32
+    return tuple(float(f32(n) / f32(o)) for n, o in zip(sizes, out_size, strict=True))
+
+
+def _bilinear(x: QTensor, source: Images, out: np.ndarray, factors: tuple[float, ...] | None, corners: bool) -> None:
+    height, width, channels = out.shape[2:]
+    rates = _rates(source.block.shape[2:4], (height, width), factors, corners)
+    vector = source.channels_last and x._dtype is not qint32
+    split = channels // _BILINEAR_GROUP * _BILINEAR_GROUP if vector else 0
+    threads = _threads.threads_for(out.size, _GRAIN)
+    run = kernels.typed("interpolate", "bilinear", x._dtype.ctype)
+    run(
+        source.block[:, 0],
+        out[:, 0],
+        np.empty(height + width, np.int64),
+        np.empty(height + width, np.float32),
+        np.empty((threads, 2, width * channels), np.float32),
+        np.empty(width * channels if 0 < split < channels else 0, np.uint8),
+        *rates,
+        corners,
+        source.channels_last,
+        split,
+        x._zero_point,
+        x._dtype.qmin,
+        x._dtype.qmax,
+        threads,
+    )
+
+
+def _deprecated(name: str) -> None:
+    warnings.warn(f"quantnn.functional.{name} is deprecated. Use quantnn.functional.interpolate instead.", stacklevel=3)
+
+
+def upsample(
+    input: Any, size: Any = None, scale_factor: Any = None, mode: Any = "nearest", align_corners: Any = None
+) -> QTensor:
+    """Resize an image; deprecated, use `interpolate`.
+
+    Parameters
+    ----------
+    input, size, scale_factor, mode, align_corners
+        As in `interpolate`.
+
+    Returns
+    -------
+    QTensor
+        As `interpolate` returns.
+
+    Warns
+    -----
+    UserWarning
+        Always, as torch's ``torch.nn.quantized.functional.upsample``.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> import quantnn
+    >>> x = quantnn.make_per_tensor_quantized_tensor(np.array([[[[0, 40]]]], dtype=np.uint8), 0.5, 0)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     quantnn.functional.upsample(x, size=(1, 4)).int_repr()
+    array([[[[ 0,  0, 40, 40]]]], dtype=uint8)
+    """
+    _deprecated("upsample")
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def upsample_bilinear(input: Any, size: Any = None, scale_factor: Any = None) -> QTensor:
+    """Resize an image by bilinear interpolation with `align_corners`; deprecated, use `interpolate`.
+
+    Parameters
+    ----------
+    input : QTensor
+        Shape (N, C, H, W); quint8, qint8 or qint32.
+    size, scale_factor
+        As in `interpolate`.
+
+    Returns
+    -------
+    QTensor
+        ``interpolate(input, size, scale_factor, 'bilinear', align_corners=True)``.
+
+    Warns
+    -----
+    UserWarning
+        Always, as torch's ``torch.nn.quantized.functional.upsample_bilinear``.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> import quantnn
+    >>> x = quantnn.make_per_tensor_quantized_tensor(np.array([[[[0, 40]]]], dtype=np.uint8), 0.5, 0)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     quantnn.functional.upsample_bilinear(x, size=(1, 5)).int_repr()
+    array([[[[ 0, 10, 20, 30, 40]]]], dtype=uint8)
+    """
+    _deprecated("upsample_bilinear")
+    return interpolate(input, size, scale_factor, "bilinear", True)
+
+
+def upsample_nearest(input: Any, size: Any = None, scale_factor: Any = None) -> QTensor:
+    """Resize an image by nearest neighbours; deprecated, use `interpolate`.
+
+    Parameters
+    ----------
+    input : QTensor
+        Shape (N, C, H, W) or (N, C, D, H, W); quint8, qint8 or qint32.
+    size, scale_factor
+        As in `interpolate`.
+
+    Returns
+    -------
+    QTensor
+        ``interpolate(input, size, scale_factor, 'nearest')``.
+
+    Warns
+    -----
+    UserWarning
+        Always, as torch's ``torch.nn.quantized.functional.upsample_nearest``.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> import quantnn
+    >>> x = quantnn.make_per_tensor_quantized_tensor(np.array([[[[0, 40]]]], dtype=np.uint8), 0.5, 0)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     quantnn.functional.upsample_nearest(x, scale_factor=(1, 2)).int_repr()
+    array([[[[ 0,  0, 40, 40]]]], dtype=uint8)
+    """
+    _deprecated("upsample_nearest")
+    return interpolate(input, size, scale_factor, "nearest")
