@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _checks
+from . import _checks, ops
 from .ops._conv import PackedConv, run_conv
 from .ops._interpolate import interpolate as interpolate
 from .ops._interpolate import upsample as upsample
@@ -19,10 +19,8 @@ from .ops._linear import PackedLinear, run_linear
 from .ops._pool import adaptive_avg_pool2d as adaptive_avg_pool2d
 from .ops._pool import avg_pool2d as avg_pool2d
 from .ops._pool import max_pool2d as max_pool2d
-from .ops._unary import clamp as clamp
 from .ops._unary import elu as elu
 from .ops._unary import hardswish as hardswish
-from .ops._unary import relu6 as relu6
 from .tensor import QTensor, quint8
 
 
@@ -272,3 +270,37 @@ def conv3d(
     array([[[[[8]]]]], dtype=uint8)
     """
     return _conv(3, input, weight, bias, stride, padding, dilation, groups, padding_mode, scale, zero_point)
+
+
+def clamp(input: QTensor, min_: float | None, max_: float | None) -> QTensor:
+    """Limit values to [min_, max_].
+
+    Parameters
+    ----------
+    input : QTensor
+        Any shape; quint8, qint8 or qint32, quantized per tensor.
+    min_, max_ : float or None
+        The bounds, of which one may be None. If the lower is above the upper, the upper counts.
+
+    Returns
+    -------
+    QTensor
+        With the scale, zero point and memory format of `input`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument that is wrong.
+
+    Notes
+    -----
+    ``torch.ao.nn.quantized.functional.clamp``; `quantnn.ops.clamp` under torch's argument names.
+
+    Examples
+    --------
+    >>> import numpy as np, quantnn
+    >>> x = quantnn.make_per_tensor_quantized_tensor(np.array([0, 9, 10, 14], np.uint8), 0.5, 10)
+    >>> quantnn.functional.clamp(x, 0.0, 1.0).int_repr()
+    array([10, 10, 10, 12], dtype=uint8)
+    """
+    return ops.clamp(input, min_, max_)

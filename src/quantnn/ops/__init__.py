@@ -1,0 +1,52 @@
+"""The operators: torch.ops.quantized. Modules and functions call these."""
+
+from ._binary import add as add
+from ._binary import add_relu as add_relu
+from ._binary import add_scalar as add_scalar
+from ._binary import add_scalar_relu as add_scalar_relu
+from ._binary import cat as cat
+from ._binary import cat_relu as cat_relu
+from ._binary import mul as mul
+from ._binary import mul_relu as mul_relu
+from ._binary import mul_scalar as mul_scalar
+from ._binary import mul_scalar_relu as mul_scalar_relu
+from ._conv import PackedConv as PackedConv
+from ._conv import conv1d as conv1d
+from ._conv import conv1d_prepack as conv1d_prepack
+from ._conv import conv1d_relu as conv1d_relu
+from ._conv import conv2d as conv2d
+from ._conv import conv2d_prepack as conv2d_prepack
+from ._conv import conv2d_relu as conv2d_relu
+from ._conv import conv3d as conv3d
+from ._conv import conv3d_prepack as conv3d_prepack
+from ._conv import conv3d_relu as conv3d_relu
+from ._conv import conv_unpack as conv_unpack
+from ._embedding import embedding_4bit as embedding_4bit
+from ._embedding import embedding_bag_4bit as embedding_bag_4bit
+from ._embedding import embedding_bag_byte as embedding_bag_byte
+from ._embedding import embedding_bag_prepack as embedding_bag_prepack
+from ._embedding import embedding_bag_unpack as embedding_bag_unpack
+from ._embedding import embedding_byte as embedding_byte
+from ._linear import PackedLinear as PackedLinear
+from ._linear import linear as linear
+from ._linear import linear_prepack as linear_prepack
+from ._linear import linear_relu as linear_relu
+from ._linear import linear_unpack as linear_unpack
+from ._normalization import batch_norm as batch_norm
+from ._normalization import batch_norm1d as batch_norm1d
+from ._normalization import batch_norm1d_relu as batch_norm1d_relu
+from ._normalization import batch_norm2d as batch_norm2d
+from ._normalization import batch_norm2d_relu as batch_norm2d_relu
+from ._normalization import batch_norm3d as batch_norm3d
+from ._normalization import batch_norm3d_relu as batch_norm3d_relu
+from ._normalization import batch_norm_relu as batch_norm_relu
+from ._normalization import group_norm as group_norm
+from ._normalization import instance_norm as instance_norm
+from ._normalization import layer_norm as layer_norm
+from ._unary import clamp as clamp
+from ._unary import elu as elu
+from ._unary import hardswish as hardswish
+from ._unary import relu as relu
+from ._unary import relu6 as relu6
+
+conv1d_unpack = conv2d_unpack = conv3d_unpack = conv_unpack
