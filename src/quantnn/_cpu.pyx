@@ -1,4 +1,3 @@
-# cython: language_level=3, freethreading_compatible=True
 """What this processor and operating system offer, and what this build contains. Compiled for the lowest level."""
 
 cdef extern from "cpu.h" nogil:

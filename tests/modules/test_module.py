@@ -157,9 +157,7 @@ def test_attributes() -> None:
         del net.nothing
 
 
-@pytest.mark.parametrize(
-    "register", ["register_buffer", "register_parameter", "add_module", "register_module"]
-)
+@pytest.mark.parametrize("register", ["register_buffer", "register_parameter", "add_module", "register_module"])
 def test_registration_errors(register: str) -> None:
     net = Net()
     value = ReLU() if "module" in register else np.zeros(1, dtype=np.float32)

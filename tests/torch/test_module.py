@@ -257,9 +257,7 @@ def weight_observers(torch: Any) -> dict[str, Any]:
         "narrow": q.weight_observer_range_neg_127_to_127,
         "narrow channel": q.per_channel_weight_observer_range_neg_127_to_127,
         "4 bits": q.MinMaxObserver.with_args(dtype=torch.qint8, qscheme=symmetric, quant_min=-8, quant_max=7),
-        "reduced": q.PerChannelMinMaxObserver.with_args(
-            dtype=torch.qint8, qscheme=channels, reduce_range=True
-        ),
+        "reduced": q.PerChannelMinMaxObserver.with_args(dtype=torch.qint8, qscheme=channels, reduce_range=True),
         "fake": fake(
             observer=q.MovingAverageMinMaxObserver,
             quant_min=-128,

@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-# cython: freethreading_compatible=True
 """
 Convolution in one, two and three dimensions, with groups and an optional relu.
 
@@ -107,10 +105,10 @@ def conv(Conv w, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :, ::1] out,
         runs = (pixels + run - 1) // run
         splits = min(panels, (4 * threads + k.groups * runs - 1) // (k.groups * runs))
     tasks = k.groups * runs * splits
-    table = (k.taps * sizeof(void *) + sizeof(int32_t)) * run
+    table = ((k.taps * sizeof(void *) + sizeof(int32_t)) * run + 63) // 64 * 64
 
     # one row of zx: a pixel of all groups, or a kernel row (whose reads may end three bytes later)
-    outside = <uint8_t *>malloc(max(image.pixel, k.taps and k.k4 * 4) + 4)
+    outside = <uint8_t *>malloc(max(image.pixel, k.k4 * 4) + 4)
     scratch = <char *>malloc(table * threads)
     if size > 0:
         copy = <uint8_t *>malloc(size + 4)

@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-# cython: freethreading_compatible=True
 """
 Depthwise convolution in one, two and three dimensions: as many groups as input and output channels.
 
@@ -117,7 +115,7 @@ def depthwise(Depthwise w, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :,
     call.blocks = k.groups
     rows = x.shape[0] * call.out_depth * call.out_height
     size = (max(call.hi - call.lo - 1, 0) * w.sw + 1) * call.channels
-    own = k.taps * 4 * sizeof(void *) + BLOCK * sizeof(int32_t)
+    own = (k.taps * 4 * sizeof(void *) + BLOCK * sizeof(int32_t) + 63) // 64 * 64
     outside = <uint8_t *>malloc(size)
     panels = <qn_panel *>malloc(call.blocks * sizeof(qn_panel))
     scratch = <char *>malloc(own * threads)

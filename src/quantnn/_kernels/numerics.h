@@ -72,6 +72,15 @@ static inline int32_t qn_rne(float x)
 #endif
 }
 
+/* qn_rne of |x| < 2**22. The sum has no fraction bits, and its mantissa is the integer: no conversion, no branch. */
+static inline int32_t qn_rne_small(float x)
+{
+    int32_t bits;
+    x += 12582912.0f;
+    memcpy(&bits, &x, sizeof bits);
+    return bits - 0x4B400000;
+}
+
 static inline int32_t qn_clamp(int32_t v, int32_t lo, int32_t hi)
 {
     v = v < lo ? lo : v;

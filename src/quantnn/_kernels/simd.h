@@ -1,10 +1,12 @@
-/* The inner tiles of linear and convolution: the only file with intrinsics, one section per instruction set.
+/* The inner tiles of linear and convolution, and what else a compiler does not vectorize well: the only file with
+ * intrinsics, one section per instruction set.
  *
  * What it computes
  *   qn_tile        a tile of MR rows by NV vectors of output columns:
  *                    acc[r][c] = offset[c] + sum over taps, k of x[r][tap][k] * w[tap][k][c]         u8 * s8, exact int32
  *                  requantized on registers and stored as bytes (see below)
- *   qn_depthwise   the same for one output pixel of a depthwise convolution: channels do not mix
+ *   qn_depthwise   the same for pixels of a depthwise convolution, whose channels do not mix
+ *   qn_floats_of_bytes   64 bytes as floats
  *
  * Packed layouts (LANES int32 lanes to a vector, QN_LANES)
  *   qn_tile        weights [tap][k/4][NV * LANES][4]: one vector holds four consecutive k of LANES columns, what a
@@ -658,6 +660,28 @@ static inline void qn_depthwise(const qn_panel *p, const uint8_t *const *rows, p
         qn_depthwise_body(12, p, rows, step, count, NULL, out, out_step);
     else
         qn_depthwise_body(p->taps, p, rows, step, count, sums, out, out_step);
+}
+
+/* ---------------------------------------------------------------------------------------------- bytes to floats -- */
+
+/* 64 bytes as floats, for sums of embedding rows. GCC widens bytes in twice as many steps as a processor needs; where a
+ * vector is narrower the plain loop is as good. */
+static inline void qn_floats_of_bytes(const uint8_t *q, float *x)
+{
+#if defined(__AVX512F__)
+    for (int i = 0; i < 64; i += 16) {
+        __m512i v = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(q + i)));
+        _mm512_storeu_ps(x + i, _mm512_cvtepi32_ps(v));
+    }
+#elif defined(__AVX2__)
+    for (int i = 0; i < 64; i += 8) {
+        __m256i v = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(q + i)));
+        _mm256_storeu_ps(x + i, _mm256_cvtepi32_ps(v));
+    }
+#else
+    for (int i = 0; i < 64; i++)
+        x[i] = (float)q[i];
+#endif
 }
 
 #endif

@@ -50,8 +50,7 @@ class _Ordered(Module):
         """Add modules at the end; return this container."""
         if not isinstance(modules, Iterable):
             raise TypeError(
-                f"{type(self).__name__}.extend should be called with an iterable, "
-                f"but got {type(modules).__name__}"
+                f"{type(self).__name__}.extend should be called with an iterable, but got {type(modules).__name__}"
             )
         # a list first: the container may be extended by itself
         for module in list(modules):
@@ -125,9 +124,7 @@ class Sequential(_Ordered):
     @staticmethod
     def _check_sequential(other: Any) -> None:
         if not isinstance(other, Sequential):
-            raise ValueError(
-                f"add operator supports only objects of Sequential class, but {type(other)} is given."
-            )
+            raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
 
     def _check_factor(self, other: Any) -> None:
         if not isinstance(other, int):
@@ -319,12 +316,8 @@ class ModuleDict(Module):
             pairs = modules
         for i, pair in enumerate(pairs):
             if not isinstance(pair, Iterable):
-                raise TypeError(
-                    f"ModuleDict update sequence element #{i} should be Iterable; is {type(pair).__name__}"
-                )
+                raise TypeError(f"ModuleDict update sequence element #{i} should be Iterable; is {type(pair).__name__}")
             pair = tuple(pair)
             if len(pair) != 2:
-                raise ValueError(
-                    f"ModuleDict update sequence element #{i} has length {len(pair)}; 2 is required"
-                )
+                raise ValueError(f"ModuleDict update sequence element #{i} has length {len(pair)}; 2 is required")
             self[pair[0]] = pair[1]

@@ -34,9 +34,7 @@ class IncompatibleKeys(NamedTuple):
     def __repr__(self) -> str:
         if not self.missing_keys and not self.unexpected_keys:
             return "<All keys matched successfully>"
-        return (
-            f"_IncompatibleKeys(missing_keys={self.missing_keys!r}, unexpected_keys={self.unexpected_keys!r})"
-        )
+        return f"_IncompatibleKeys(missing_keys={self.missing_keys!r}, unexpected_keys={self.unexpected_keys!r})"
 
 
 def indent(text: str) -> str:
@@ -88,11 +86,7 @@ class Module:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if args or kwargs:
-            got = (
-                f"{len(args)} positional arguments"
-                if args
-                else f"the keyword argument {next(iter(kwargs))!r}"
-            )
+            got = f"{len(args)} positional arguments" if args else f"the keyword argument {next(iter(kwargs))!r}"
             raise TypeError(f"{type(self).__name__}.__init__: it takes no arguments; got {got}")
         # past __setattr__, which needs these to be there
         d = self.__dict__
@@ -106,9 +100,7 @@ class Module:
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the result of a call. Every subclass defines it."""
-        raise NotImplementedError(
-            f'Module [{type(self).__name__}] is missing the required "forward" function'
-        )
+        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.forward(*args, **kwargs)
@@ -204,8 +196,7 @@ class Module:
         if is_tensor(value):
             return from_torch(value)
         raise TypeError(
-            f"cannot assign '{type_name(value)}' object to {kind} '{name}' "
-            "(NumPy array, QTensor or None required)"
+            f"cannot assign '{type_name(value)}' object to {kind} '{name}' (NumPy array, QTensor or None required)"
         )
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
@@ -284,9 +275,7 @@ class Module:
         yield prefix, self
         for name, module in self._modules.items():
             if module is not None:
-                yield from module.named_modules(
-                    memo, f"{prefix}.{name}" if prefix else name, remove_duplicate
-                )
+                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
     def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
         """Yield this module and all modules below it, parents first."""
@@ -310,9 +299,7 @@ class Module:
         self, group: str, prefix: str, recurse: bool, remove_duplicate: bool
     ) -> Iterator[tuple[str, Any]]:
         modules = (
-            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
-            if recurse
-            else iter([(prefix, self)])
+            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else iter([(prefix, self)])
         )
         seen: set[int] = set()
         for path, module in modules:
@@ -432,9 +419,7 @@ class Module:
                 module.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
         return destination
 
-    def _save_to_state_dict(
-        self, destination: MutableMapping[str, Any], prefix: str, keep_vars: bool = False
-    ) -> None:
+    def _save_to_state_dict(self, destination: MutableMapping[str, Any], prefix: str, keep_vars: bool = False) -> None:
         """Write the state of this module, not of those below it, to `destination`."""
         for name, value in self._parameters.items():
             if value is not None:

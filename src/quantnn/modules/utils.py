@@ -16,8 +16,7 @@ from .._checks import kind
 from ..tensor import DType, QScheme, QTensor
 
 DTYPES: dict[str, DType] = {
-    dtype.name: dtype
-    for dtype in (_tensor.quint8, _tensor.qint8, _tensor.qint32, _tensor.quint4x2, _tensor.quint2x4)
+    dtype.name: dtype for dtype in (_tensor.quint8, _tensor.qint8, _tensor.qint32, _tensor.quint4x2, _tensor.quint2x4)
 }
 QSCHEMES: dict[str, QScheme] = {
     scheme.name: scheme
@@ -47,9 +46,7 @@ def size_repr(shape: tuple[int, ...]) -> str:
 
 def is_tensor(x: Any) -> bool:
     """Whether `x` is a torch tensor or parameter."""
-    return (
-        not isinstance(x, (np.ndarray, QTensor, type)) and hasattr(x, "detach") and hasattr(x, "is_quantized")
-    )
+    return not isinstance(x, (np.ndarray, QTensor, type)) and hasattr(x, "detach") and hasattr(x, "is_quantized")
 
 
 def as_dtype(x: Any) -> DType | None:

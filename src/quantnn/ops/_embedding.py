@@ -1,0 +1,427 @@
+"""Quantized embedding tables: packing, lookups and sums of rows."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from .. import _checks, _threads
+from .._dispatch import kernels
+from ..tensor import DType, QTensor, per_channel_affine_float_qparams, quint4x2, quint8
+
+_GRAIN = 1 << 15  # added elements for each thread
+_NO_WEIGHTS = np.empty(0, np.float32)
+_NO_MAPPING = np.empty(0, np.int32)
+_NO_OFFSETS = np.empty(0, np.int64)
+
+
+class PackedEmbedding:
+    """A packed embedding table: what `embedding_bag_prepack` returns. Immutable.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Number of rows, and elements of each.
+    dtype : DType
+        quint8 or quint4x2.
+    """
+
+    __slots__ = ("_rows", "_scale", "_zero_point", "dtype", "shape")
+
+    def __init__(
+        self, rows: np.ndarray, shape: tuple[int, int], dtype: DType, scale: np.ndarray, zero_point: np.ndarray
+    ) -> None:
+        self._rows = rows  # uint8, each row its integers, scale and bias: see _kernels/embedding.pyx
+        self._scale = scale
+        self._zero_point = zero_point
+        self.shape = shape
+        self.dtype = dtype
+
+    def __repr__(self) -> str:
+        return f"PackedEmbedding(shape={self.shape}, dtype={self.dtype})"
+
+    def __reduce__(self) -> Any:
+        return embedding_bag_prepack, (embedding_bag_unpack(self),)
+
+
+def embedding_bag_prepack(weight: QTensor) -> PackedEmbedding:
+    """Pack an embedding table for `embedding_byte`, `embedding_4bit` and the bags.
+
+    Parameters
+    ----------
+    weight : QTensor
+        quint8 or quint4x2, shape (R, D), quantized per row with float zero points
+        (``per_channel_affine_float_qparams``, axis 0). D is even for quint4x2.
+
+    Returns
+    -------
+    PackedEmbedding
+
+    Raises
+    ------
+    TypeError
+        If `weight` is not a QTensor of one of these dtypes.
+    ValueError
+        If its scheme, axis or shape is another one.
+
+    Notes
+    -----
+    A row keeps its scale and the bias ``-zero_point * scale``; for quint4x2 both are rounded to float16. So a lookup
+    can differ from `dequantize` in the last bits. torch's ``torch.ops.quantized.embedding_bag_prepack``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import quantnn
+    >>> w = np.array([[1, 2], [3, 5]], np.float32)
+    >>> scales, zero_points = np.array([0.5, 0.25], np.float32), np.zeros(2, np.float32)
+    >>> q = quantnn.quantize_per_channel(w, scales, zero_points, 0, quantnn.quint8)
+    >>> packed = quantnn.ops.embedding_bag_prepack(q)
+    >>> quantnn.ops.embedding_byte(packed, np.array([1, 0, 1]))
+    array([[3., 5.],
+           [1., 2.],
+           [3., 5.]], dtype=float32)
+    """
+    op = "embedding_bag_prepack"
+    if not isinstance(weight, QTensor):
+        raise TypeError(
+            f"{op}: weight must be a QTensor; got {_checks.kind(weight)}. Quantize it with quantize_per_channel and"
+            " float32 zero points"
+        )
+    dtype = weight._dtype
+    if dtype not in (quint8, quint4x2):
+        raise TypeError(f"{op}: weight must be quint8 or quint4x2; got {dtype.name}")
+    if weight._qscheme is not per_channel_affine_float_qparams:
+        raise ValueError(
+            f"{op}: weight must be quantized with scheme per_channel_affine_float_qparams; got {weight._qscheme.name}."
+            " Quantize it with quantize_per_channel and float32 zero points"
+        )
+    if weight.ndim != 2 or weight._axis != 0:
+        raise ValueError(
+            f"{op}: weight must have shape (R, D) and axis 0; got shape {tuple(weight.shape)}, axis {weight._axis}"
+        )
+    rows, dim = (int(n) for n in weight.shape)
+    if dtype is quint4x2 and dim % 2:
+        raise ValueError(f"{op}: weight must have an even last dimension if it is quint4x2; got {dim}")
+    width = dim * dtype.bits // 8
+    ints = np.ascontiguousarray(weight._ints).reshape(rows, width)
+    scale = np.array(weight._scale, np.float32).reshape(rows)
+    zero_point = np.array(weight._zero_point, np.float32).reshape(rows)
+    packed = np.empty((rows, width + dtype.bits), np.uint8)
+    if rows:
+        kernels.embedding.pack(ints, scale, zero_point, packed, dtype.bits)
+    return PackedEmbedding(packed, (rows, dim), dtype, scale, zero_point)
+
+
+def embedding_bag_unpack(packed_weight: PackedEmbedding) -> QTensor:
+    """The table that `embedding_bag_prepack` packed: the same integers, scales and zero points.
+
+    Parameters
+    ----------
+    packed_weight : PackedEmbedding
+        What `embedding_bag_prepack` returned.
+
+    Returns
+    -------
+    QTensor
+        quint8 or quint4x2, shape (R, D), scheme ``per_channel_affine_float_qparams``, axis 0.
+
+    Raises
+    ------
+    TypeError
+        If `packed_weight` is something else.
+
+    Notes
+    -----
+    torch's ``torch.ops.quantized.embedding_bag_unpack``.
+    """
+    p = _packed("embedding_bag_unpack", packed_weight)
+    ints = np.ascontiguousarray(p._rows[:, : p._rows.shape[1] - p.dtype.bits])
+    scheme = per_channel_affine_float_qparams
+    if p.dtype is quint8:
+        return QTensor(ints, p.dtype, p._scale.copy(), p._zero_point.copy(), scheme, 0)
+    return QTensor(ints.reshape(-1), p.dtype, p._scale.copy(), p._zero_point.copy(), scheme, 0, p.shape)
+
+
+def _packed(op: str, weight: Any, dtype: DType | None = None) -> PackedEmbedding:
+    if not isinstance(weight, PackedEmbedding):
+        raise TypeError(
+            f"{op}: weight must be a packed table; got {_checks.kind(weight)}. Call embedding_bag_prepack first"
+        )
+    if dtype is not None and weight.dtype is not dtype:
+        raise TypeError(f"{op}: weight must be a packed {dtype.name} table; got {weight.dtype.name}")
+    return weight
+
+
+def _integers(op: str, name: str, x: Any) -> np.ndarray:
+    """Indices or offsets as a C-contiguous int64 array."""
+    array = np.asarray(x)
+    # an empty list comes as float64
+    if array.dtype.type not in (np.int32, np.int64) and not (array.size == 0 and isinstance(x, (list, tuple))):
+        raise TypeError(f"{op}: {name} must be an int32 or int64 array; got {_checks.kind(array)}")
+    return np.ascontiguousarray(array, dtype=np.int64).reshape(array.shape)
+
+
+def _bags(
+    op: str,
+    p: PackedEmbedding,
+    indices: np.ndarray,
+    offsets: np.ndarray,
+    fixed: int,
+    bags: int,
+    weights: np.ndarray = _NO_WEIGHTS,
+    mapping: np.ndarray = _NO_MAPPING,
+) -> np.ndarray:
+    """Run the kernel, after the check that every index is there."""
+    table = mapping.size or p.shape[0]
+    bad = kernels.embedding.check_indices(indices, table)
+    if bad >= 0:
+        accepted = f"in [0, {table - 1}], the rows of the table" if table else "empty, as the table has no rows"
+        raise IndexError(f"{op}: indices must be {accepted}; got {indices[bad]} at position {bad}")
+    out = np.empty((bags, p.shape[1]), np.float32)
+    if out.size:
+        threads = _threads.threads_for((indices.size + bags) * p.shape[1], _GRAIN)
+        kernels.embedding.bag(p._rows, indices, offsets, fixed, weights, mapping, out, p.dtype.bits, threads)
+    return out
+
+
+def _embedding(op: str, dtype: DType, weight: Any, indices: Any, pruned_weights: Any) -> np.ndarray:
+    p = _packed(op, weight, dtype)
+    if pruned_weights:
+        raise NotImplementedError(
+            f"{op}: pruned_weights must be False; got {pruned_weights!r}. Only embedding bags take pruned tables"
+        )
+    index = _integers(op, "indices", indices)
+    if index.ndim not in (1, 2):
+        raise ValueError(f"{op}: indices must have 1 or 2 dimensions; got shape {index.shape}")
+    out = _bags(op, p, index.reshape(-1), _NO_OFFSETS, 1, index.size)
+    return out.reshape(*index.shape, p.shape[1])
+
+
+def embedding_byte(weight: PackedEmbedding, indices: np.ndarray, pruned_weights: bool = False) -> np.ndarray:
+    """Look up rows of a packed quint8 table.
+
+    Parameters
+    ----------
+    weight : PackedEmbedding
+        A table (R, D), packed by `embedding_bag_prepack`.
+    indices : ndarray
+        int32 or int64, one or two dimensions, in [0, R).
+    pruned_weights : bool
+        Must be False.
+
+    Returns
+    -------
+    ndarray
+        float32, shape ``(*indices.shape, D)``.
+
+    Raises
+    ------
+    TypeError
+        If `weight` or `indices` is of the wrong kind or dtype.
+    ValueError
+        If `indices` has no or more than two dimensions.
+    IndexError
+        If an index is out of range.
+    NotImplementedError
+        If `pruned_weights` is true.
+
+    Notes
+    -----
+    ``fma(scale, q, bias)`` with ``bias = -zero_point * scale``. torch's ``torch.ops.quantized.embedding_byte``.
+    """
+    return _embedding("embedding_byte", quint8, weight, indices, pruned_weights)
+
+
+def embedding_4bit(weight: PackedEmbedding, indices: np.ndarray, pruned_weights: bool = False) -> np.ndarray:
+    """`embedding_byte` for a packed quint4x2 table, whose scales and biases are float16.
+
+    torch's ``torch.ops.quantized.embedding_4bit``.
+    """
+    return _embedding("embedding_4bit", quint4x2, weight, indices, pruned_weights)
+
+
+def _embedding_bag(
+    op: str,
+    dtype: DType,
+    weight: Any,
+    indices: Any,
+    offsets: Any,
+    mode: Any,
+    pruned_weights: Any,
+    per_sample_weights: Any,
+    compressed_indices_mapping: Any,
+    include_last_offset: Any,
+) -> np.ndarray:
+    p = _packed(op, weight, dtype)
+    if _checks.integer(op, "mode", mode, 0, 2) != 0:
+        warnings.warn(f"{op}: mode {mode} is ignored, as in torch: the rows of a bag are summed", stacklevel=3)
+    index = _integers(op, "indices", indices)
+    fixed = -1
+    if index.ndim == 2:
+        if offsets is not None:
+            raise ValueError(f"{op}: offsets must be None if indices has two dimensions; got {_checks.kind(offsets)}")
+        bags, fixed = index.shape
+        offset = _NO_OFFSETS
+        if include_last_offset:
+            if not bags:
+                raise ValueError(f"{op}: indices must have at least one row with include_last_offset; got none")
+            bags -= 1
+    elif index.ndim == 1:
+        if offsets is None:
+            raise ValueError(f"{op}: offsets must be an array if indices has one dimension; got None")
+        offset = _integers(op, "offsets", offsets)
+        if offset.ndim != 1:
+            raise ValueError(f"{op}: offsets must have one dimension; got shape {offset.shape}")
+        bad = kernels.embedding.check_offsets(offset, index.size)
+        if bad >= 0:
+            raise ValueError(
+                f"{op}: offsets must start at 0, never decrease and be at most {index.size}, the number of indices;"
+                f" got {offset[bad]} at position {bad}"
+            )
+        if not include_last_offset:
+            offset = np.append(offset, np.int64(index.size))
+        elif not offset.size:
+            raise ValueError(f"{op}: offsets must have at least one element with include_last_offset; got none")
+        bags = offset.size - 1
+    else:
+        raise ValueError(f"{op}: indices must have 1 or 2 dimensions; got shape {index.shape}")
+
+    weights, mapping = _NO_WEIGHTS, _NO_MAPPING
+    if per_sample_weights is not None:
+        weights = _checks.float_array(op, "per_sample_weights", per_sample_weights)
+        if weights.shape not in (index.shape, (index.size,)):
+            raise ValueError(
+                f"{op}: per_sample_weights must have the shape of indices, {index.shape}; got {weights.shape}"
+            )
+        weights = weights.reshape(-1)
+    if pruned_weights:
+        if compressed_indices_mapping is None:
+            raise ValueError(f"{op}: compressed_indices_mapping must be an int32 array with pruned_weights; got None")
+        mapping = np.asarray(compressed_indices_mapping)
+        if mapping.dtype.type is not np.int32:
+            raise TypeError(f"{op}: compressed_indices_mapping must be an int32 array; got {_checks.kind(mapping)}")
+        if mapping.ndim != 1:
+            raise ValueError(f"{op}: compressed_indices_mapping must have one dimension; got shape {mapping.shape}")
+        mapping = np.ascontiguousarray(mapping, dtype=np.int32)
+        if mapping.size == 1 and mapping[0] == 0:
+            mapping = _NO_MAPPING  # torch's mark of a table that was not pruned
+        bad = kernels.embedding.check_mapping(mapping, p.shape[0])
+        if bad >= 0:
+            accepted = f"in [-1, {p.shape[0] - 1}]"
+            raise IndexError(
+                f"{op}: compressed_indices_mapping must be {accepted}; got {mapping[bad]} at position {bad}"
+            )
+    return _bags(op, p, index.reshape(-1), offset, fixed, bags, weights, mapping)
+
+
+def embedding_bag_byte(
+    weight: PackedEmbedding,
+    indices: np.ndarray,
+    offsets: np.ndarray | None = None,
+    scale_grad_by_freq: bool = False,
+    mode: int = 0,
+    pruned_weights: bool = False,
+    per_sample_weights: np.ndarray | None = None,
+    compressed_indices_mapping: np.ndarray | None = None,
+    include_last_offset: bool = False,
+) -> np.ndarray:
+    """Sum bags of rows of a packed quint8 table.
+
+    Parameters
+    ----------
+    weight : PackedEmbedding
+        A table (R, D), packed by `embedding_bag_prepack`.
+    indices : ndarray
+        int32 or int64, in [0, R): all bags one after the other, shape (n,), or bags of equal size, shape (B, n).
+    offsets : ndarray, optional
+        int32 or int64, shape (B,): where each bag starts in one-dimensional `indices`. It starts at 0 and never
+        decreases.
+    scale_grad_by_freq : bool
+        Has no effect.
+    mode : int
+        0, the sum. Others give the sum too, as in torch, with a warning.
+    pruned_weights : bool
+        Whether `compressed_indices_mapping` counts.
+    per_sample_weights : ndarray, optional
+        float32, the shape of `indices`: a factor for each row.
+    compressed_indices_mapping : ndarray, optional
+        int32: the row for each index of the unpruned table, or -1 where there is none and nothing is added.
+    include_last_offset : bool
+        Whether the last offset is the end of the last bag, not the start of another one. As in torch, the last row
+        of two-dimensional `indices` then is no bag either.
+
+    Returns
+    -------
+    ndarray
+        float32, shape (B, D). An empty bag gives zeros.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of the wrong kind or dtype.
+    ValueError
+        If a shape or the offsets are not acceptable.
+    IndexError
+        If an index is out of range.
+
+    Notes
+    -----
+    ``out = fma(scale * w, q, out + bias * w)`` for each index in order. torch's
+    ``torch.ops.quantized.embedding_bag_byte``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import quantnn
+    >>> w = np.array([[1, 2], [3, 5]], np.float32)
+    >>> scales, zero_points = np.array([0.5, 0.25], np.float32), np.zeros(2, np.float32)
+    >>> q = quantnn.quantize_per_channel(w, scales, zero_points, 0, quantnn.quint8)
+    >>> packed = quantnn.ops.embedding_bag_prepack(q)
+    >>> quantnn.ops.embedding_bag_byte(packed, np.array([1, 0, 1]), np.array([0, 2]))
+    array([[4., 7.],
+           [3., 5.]], dtype=float32)
+    """
+    return _embedding_bag(
+        "embedding_bag_byte",
+        quint8,
+        weight,
+        indices,
+        offsets,
+        mode,
+        pruned_weights,
+        per_sample_weights,
+        compressed_indices_mapping,
+        include_last_offset,
+    )
+
+
+def embedding_bag_4bit(
+    weight: PackedEmbedding,
+    indices: np.ndarray,
+    offsets: np.ndarray | None = None,
+    scale_grad_by_freq: bool = False,
+    mode: int = 0,
+    pruned_weights: bool = False,
+    per_sample_weights: np.ndarray | None = None,
+    compressed_indices_mapping: np.ndarray | None = None,
+    include_last_offset: bool = False,
+) -> np.ndarray:
+    """`embedding_bag_byte` for a packed quint4x2 table, whose scales and biases are float16.
+
+    torch's ``torch.ops.quantized.embedding_bag_4bit``.
+    """
+    return _embedding_bag(
+        "embedding_bag_4bit",
+        quint4x2,
+        weight,
+        indices,
+        offsets,
+        mode,
+        pruned_weights,
+        per_sample_weights,
+        compressed_indices_mapping,
+        include_last_offset,
+    )
