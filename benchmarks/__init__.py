@@ -1,0 +1,1 @@
+"""Speed beside torch, ONNX Runtime and OpenVINO: ``python -m benchmarks --help``."""
