@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -132,8 +133,11 @@ def test_the_terminals_encoding_decides(monkeypatch: pytest.MonkeyPatch, encodin
 
 def test_wheel_size() -> None:
     size = show._wheel_size()
-    data = sum(p.stat().st_size for p in Path(network.__file__).parent.glob("*.npz"))
-    assert data < size < 30e6
+    package = Path(network.__file__).parent.parent
+    data = sum(p.stat().st_size for p in package.rglob("*.npz"))
+    walk = os.walk(package, followlinks=True)
+    everything = sum(os.path.getsize(os.path.join(folder, name)) for folder, _, names in walk for name in names)
+    assert data < size < everything  # the arrays are compressed already, the modules are not
 
 
 def test_demo_prints_all_facts(level: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
