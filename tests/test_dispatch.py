@@ -83,6 +83,15 @@ def test_levels_are_rows_of_one_table() -> None:
     assert _dispatch.kernels.level in _dispatch.AVAILABLE
 
 
+def test_every_kernel_loads_at_every_level() -> None:
+    for level in _dispatch.AVAILABLE:
+        assert ROWS[level].loops in _dispatch.AVAILABLE
+        for kernel in ("linear", "conv", "depthwise", "pool", "unary", "binary", "quantize"):
+            module = _dispatch.load(level, kernel)
+            own = level if kernel in _dispatch.DOT_KERNELS else ROWS[level].loops
+            assert Path(str(module.__file__)).parent.name == own
+
+
 # Linux's names where they are not ours.
 CPUINFO = {
     "lzcnt": "abm",
@@ -141,7 +150,7 @@ print(level, x.int_repr().tolist(), quantnn._dispatch.kernels.quantize.__name__)
 @pytest.mark.parametrize("wanted", _dispatch.AVAILABLE)
 def test_the_environment_variable_takes_effect(wanted: str) -> None:
     done = run_python(PRINT_LEVEL, QUANTNN_ISA=wanted)
-    assert done.stdout.strip() == f"{wanted} [3, 3, 3] quantnn._kernels.{wanted}.quantize", done.stderr
+    assert done.stdout.strip() == f"{wanted} [3, 3, 3] quantnn._kernels.{ROWS[wanted].loops}.quantize", done.stderr
     assert done.stderr == ""
 
 
@@ -157,7 +166,8 @@ def test_use_level() -> None:
     for name in _dispatch.AVAILABLE:
         with _dispatch.use_level(name):
             assert _dispatch.kernels.level == name
-            assert f".{name}." in _dispatch.kernels.quantize.__name__
+            assert f".{name}." in _dispatch.kernels.linear.__name__
+            assert f".{ROWS[name].loops}." in _dispatch.kernels.quantize.__name__
     assert _dispatch.kernels.level == before
     with pytest.raises(ValueError, match="level must be one of"), _dispatch.use_level("sse9"):
         pass

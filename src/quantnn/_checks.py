@@ -23,7 +23,14 @@ def kind(x: Any) -> str:
         return f"a NumPy array ({x.dtype}, shape {x.shape})"
     if x is None:
         return "None"
+    if type(x) is int:
+        return f"int {shown(x)}"
     return f"{type(x).__name__} {x!r}"[:80]
+
+
+def shown(x: int) -> str:
+    """An integer for an error message: Python refuses to print very long ones."""
+    return str(x) if -(2**128) < x < 2**128 else f"a number of {x.bit_length()} bits"
 
 
 def qtensor(op: str, name: str, x: Any, dtypes: tuple[DType, ...] = ()) -> QTensor:
@@ -47,11 +54,11 @@ def number(op: str, name: str, x: Any) -> float:
         return x
     if isinstance(x, np.ndarray) and x.size == 1:
         x = x.reshape(())[()]
-    if isinstance(x, (bool, np.bool_, str, bytes, complex)) or not hasattr(x, "__float__"):
+    if isinstance(x, (bool, np.bool_, str, bytes, complex, np.complexfloating)) or not hasattr(x, "__float__"):
         raise TypeError(f"{op}: {name} must be a number; got {kind(x)}")
     try:
         return float(x)
-    except (TypeError, ValueError, OverflowError) as e:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as e:  # the last one is torch's
         raise TypeError(f"{op}: {name} must be a number; got {kind(x)}") from e
 
 
@@ -62,11 +69,16 @@ def integer(op: str, name: str, x: Any, minimum: int | None = None, maximum: int
             x = x.reshape(())[()]
         if isinstance(x, (bool, np.bool_)) or not hasattr(type(x), "__index__") or isinstance(x, np.ndarray):
             raise TypeError(f"{op}: {name} must be an int; got {kind(x)}")
-        x = int(x.__index__())
+        try:
+            x = int(x.__index__())
+        except Exception as e:  # torch's tensors have __index__ whatever they hold
+            raise TypeError(f"{op}: {name} must be an int; got {kind(x)}") from e
     if minimum is not None and x < minimum:
-        raise ValueError(f"{op}: {name} must be at least {minimum}; got {x}")
+        raise ValueError(f"{op}: {name} must be at least {minimum}; got {shown(x)}")
     if maximum is not None and x > maximum:
-        raise ValueError(f"{op}: {name} must be at most {maximum}; got {x}")
+        raise ValueError(f"{op}: {name} must be at most {maximum}; got {shown(x)}")
+    if not -(2**128) < x < 2**128:
+        raise ValueError(f"{op}: {name} must be a number of at most 128 bits; got {shown(x)}")
     return int(x)
 
 
@@ -96,10 +108,10 @@ def scale(op: str, name: str, x: Any) -> float:
 
 def zero_point(op: str, name: str, x: Any, dtype: DType) -> int:
     """A zero point within the range of `dtype`."""
-    value = integer(op, name, x)
+    value = x if type(x) is int else integer(op, name, x)
     if not dtype.qmin <= value <= dtype.qmax:
         raise ValueError(
-            f"{op}: {name} must be in [{dtype.qmin}, {dtype.qmax}], the range of {dtype.name}; got {value}"
+            f"{op}: {name} must be in [{dtype.qmin}, {dtype.qmax}], the range of {dtype.name}; got {shown(value)}"
         )
     return value
 
@@ -109,15 +121,46 @@ def qparams(op: str, scale_: Any, zero_point_: Any, dtype: DType) -> tuple[float
     return scale(op, "scale", scale_), zero_point(op, "zero_point", zero_point_, dtype)
 
 
+def flag(op: str, name: str, value: Any) -> bool:
+    """A bool, Python's or NumPy's."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{op}: {name} must be a bool; got {kind(value)}")
+    return bool(value)
+
+
+def truth(op: str, name: str, value: Any) -> bool:
+    """Anything that is true or false, where torch takes anything."""
+    try:
+        return bool(value)
+    except (TypeError, ValueError, RuntimeError) as e:
+        raise TypeError(f"{op}: {name} must be a bool; got {kind(value)}") from e
+
+
+def fits_memory(op: str, shape: Sequence[int], itemsize: int = 1) -> None:
+    """Refuse shapes that no memory has."""
+    if math.prod(max(n, 1) for n in shape) * itemsize >= 1 << 62:
+        raise MemoryError(f"{op}: shape {tuple(map(shown, shape))} is too large")
+
+
+def array(op: str, name: str, x: Any) -> np.ndarray:
+    """What NumPy makes an array of."""
+    try:
+        return np.asarray(x)
+    except ValueError as e:
+        raise TypeError(f"{op}: {name} must be an array; got {kind(x)}") from e
+    except Exception as e:  # what x itself says, such as torch's tensors that require gradients
+        raise TypeError(f"{op}: {name} must be an array; got {kind(x)}: {e}") from e
+
+
 def float_array(op: str, name: str, x: Any, shape: Sequence[int] | None = None) -> np.ndarray:
     """A C-contiguous float32 array in native byte order, of `shape` if that is given."""
     if isinstance(x, QTensor):
         raise TypeError(f"{op}: {name} must be a float32 array; got {kind(x)}. Call dequantize() first")
-    array = np.asarray(x)
-    if array.dtype.type is not np.float32:
+    values = array(op, name, x)
+    if values.dtype.type is not np.float32:
         raise TypeError(
-            f"{op}: {name} must be a float32 array; got {kind(array)}. Convert it with .astype(numpy.float32)"
+            f"{op}: {name} must be a float32 array; got {kind(values)}. Convert it with .astype(numpy.float32)"
         )
-    if shape is not None and array.shape != tuple(shape):
-        raise ValueError(f"{op}: {name} must have shape {tuple(shape)}; got {array.shape}")
-    return np.ascontiguousarray(array, dtype=np.float32).reshape(array.shape)
+    if shape is not None and values.shape != tuple(shape):
+        raise ValueError(f"{op}: {name} must have shape {tuple(shape)}; got {values.shape}")
+    return np.ascontiguousarray(values, dtype=np.float32).reshape(values.shape)

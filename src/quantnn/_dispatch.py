@@ -1,6 +1,7 @@
 """Which instruction-set level runs: the only file that knows their names.
 
-Every kernel exists once per level, as ``quantnn._kernels.<level>.<kernel>``. At import the highest level that was
+Every kernel exists once per level, as ``quantnn._kernels.<level>.<kernel>``; where levels differ by their dot product
+only, the kernels without one are those of the level below. At import the highest level that was
 built and that this processor offers is chosen; the environment variable ``QUANTNN_ISA`` can lower it, never raise it.
 Operators reach their kernel through `kernels`: ``kernels.conv`` is the conv module of the chosen level, imported when
 it is first used.
@@ -25,6 +26,7 @@ class Level(NamedTuple):
     name: str
     machine: str
     features: tuple[str, ...]
+    loops: str  # the level whose modules serve the kernels that are not in DOT_KERNELS
 
 
 _AVX2 = ("avx2", "fma", "f16c", "bmi1", "bmi2", "lzcnt", "movbe")
@@ -33,14 +35,18 @@ _AVX512 = ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 #: From the lowest to the highest of each machine. Adding a level is a row here, its flags in CMakeLists.txt and a
 #: section in _kernels/simd.h.
 LEVELS = (
-    Level("baseline", "any", ()),
-    Level("avx2", "x86-64", _AVX2),
-    Level("avxvnni", "x86-64", (*_AVX2, "avxvnni")),
-    Level("avx512vnni", "x86-64", (*_AVX2, *_AVX512, "avx512vnni")),
-    Level("neon", "aarch64", ()),
-    Level("neondot", "aarch64", ("dotprod",)),
-    Level("i8mm", "aarch64", ("dotprod", "i8mm")),
+    Level("baseline", "any", (), "baseline"),
+    Level("avx2", "x86-64", _AVX2, "avx2"),
+    Level("avxvnni", "x86-64", (*_AVX2, "avxvnni"), "avx2"),
+    Level("avx512vnni", "x86-64", (*_AVX2, *_AVX512, "avx512vnni"), "avx512vnni"),
+    Level("neon", "aarch64", (), "neon"),
+    Level("neondot", "aarch64", ("dotprod",), "neon"),
+    Level("i8mm", "aarch64", ("dotprod", "i8mm"), "neon"),
 )
+
+#: The kernels that stand on the dot product of bytes. A level that adds nothing else has modules for these only: the
+#: others would be the same code once more.
+DOT_KERNELS = ("linear", "conv", "depthwise")
 
 
 def offered(has: Callable[[str], bool], built: tuple[str, ...]) -> tuple[str, ...]:
@@ -98,6 +104,8 @@ class _Kernels:
 
 def load(level: str, kernel: str) -> ModuleType:
     """Import one kernel module of one level."""
+    if kernel not in DOT_KERNELS:
+        level = next(x.loops for x in LEVELS if x.name == level)
     return importlib.import_module(f"quantnn._kernels.{level}.{kernel}")
 
 

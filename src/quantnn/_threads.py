@@ -95,11 +95,9 @@ def set_num_threads(n: int) -> None:
     1
     """
     global _number
-    if isinstance(n, bool) or not hasattr(type(n), "__index__"):
-        raise TypeError(f"set_num_threads: n must be an int; got {type(n).__name__}")
-    value = n.__index__()
-    if not 1 <= value <= 1024:
-        raise ValueError(f"set_num_threads: n must be from 1 to 1024; got {value}")
+    from ._checks import integer  # which needs this module
+
+    value = integer("set_num_threads", "n", n, 1, 1024)
     _number = value if _cpu.openmp() and not _forked else 1
 
 

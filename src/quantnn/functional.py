@@ -84,6 +84,8 @@ def _conv(
     padding_mode: str, scale: Any, zero_point: Any,
 ) -> QTensor:  # fmt: skip
     op = f"conv{ndim}d"
+    if not isinstance(padding_mode, str):
+        raise TypeError(f"{op}: padding_mode must be 'zeros'; got {_checks.kind(padding_mode)}")
     if padding_mode != "zeros":
         raise NotImplementedError(
             f"{op}: padding_mode must be 'zeros'; got {padding_mode!r}. The module Conv{ndim}d has 'reflect'"

@@ -196,7 +196,7 @@ class QTensor:
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the length of one axis."""
-        return self.shape if dim is None else self.shape[self._wrap("size", dim)]
+        return self.shape if dim is None else self.shape[self._along("size", dim)]
 
     def dim(self) -> int:
         """The number of axes."""
@@ -218,7 +218,7 @@ class QTensor:
             strides = _layout.strides_in_elements(self._ints)
         else:
             strides = tuple(math.prod(self._shape[i + 1 :]) for i in range(len(self._shape)))
-        return strides if dim is None else strides[self._wrap("stride", dim)]
+        return strides if dim is None else strides[self._along("stride", dim)]
 
     def qscheme(self) -> QScheme:
         """The quantization scheme."""
@@ -363,7 +363,9 @@ class QTensor:
 
     def unflatten(self, dim: int, sizes: Sequence[int]) -> QTensor:
         """Split one axis into several."""
-        at = self._wrap("unflatten", dim)
+        at = self._along("unflatten", dim)
+        if not isinstance(sizes, (tuple, list)):
+            raise TypeError(f"unflatten: sizes must be a tuple or list of ints; got {_checks.kind(sizes)}")
         split = _sizes("unflatten", (tuple(sizes),))
         known = math.prod(s for s in split if s != -1)
         length = self.shape[at]
@@ -468,7 +470,7 @@ class QTensor:
         new = tuple(o if w == -1 and i >= lead else w for i, (w, o) in enumerate(zip(wanted, old, strict=False)))
         if lead < 0 or any(w < 0 or (o not in (1, w)) for w, o in zip(new, old, strict=True)):
             raise ValueError(f"expand: shape {self.shape} cannot be expanded to {wanted}")
-        _fits_memory("expand", new)
+        _checks.fits_memory("expand", new)
         return self._like(np.broadcast_to(ints, new))
 
     def expand_as(self, other: Any) -> QTensor:
@@ -692,7 +694,7 @@ class QTensor:
         """`masked_fill` in place. Returns itself."""
         self._per_tensor("masked_fill_")
         ints = self._whole("masked_fill_")
-        where = np.asarray(mask)
+        where = _checks.array("masked_fill", "mask", mask)
         if where.dtype.kind != "b":
             raise TypeError(f"masked_fill: mask must be a bool array; got {_checks.kind(where)}")
         try:
@@ -708,7 +710,7 @@ class QTensor:
         axes = self._axes("flip", _ints_of("flip", "dims", dims))
         ints = _layout.standard(self._whole("flip"))
         out = _layout.empty_like(ints, ints.dtype)
-        out[...] = np.flip(ints, axes)
+        out[...] = np.flip(ints, axes) if ints.ndim else ints
         return self._like(out)
 
     def repeat(self, *repeats: Any) -> QTensor:
@@ -719,7 +721,7 @@ class QTensor:
         if len(times) < ints.ndim:
             raise ValueError(f"repeat: repeats must have at least {ints.ndim} numbers; got {times}")
         lead = (1,) * (len(times) - ints.ndim) + ints.shape
-        _fits_memory("repeat", tuple(n * r for n, r in zip(lead, times, strict=True)), ints.itemsize)
+        _checks.fits_memory("repeat", tuple(n * r for n, r in zip(lead, times, strict=True)), ints.itemsize)
         return self._like(
             np.ascontiguousarray(np.tile(ints, times)).reshape([n * r for n, r in zip(lead, times, strict=True)])
         )
@@ -827,7 +829,7 @@ class QTensor:
             Divide by N - correction; goes before `unbiased`.
         """
         if correction is None:
-            correction = 1.0 if unbiased else 0.0
+            correction = 1.0 if _checks.truth("std", "unbiased", unbiased) else 0.0
         number = _checks.number("std", "correction", correction)
         if not math.isfinite(number):
             raise ValueError(f"std: correction must be finite; got {number}")
@@ -842,11 +844,12 @@ class QTensor:
             ``values`` (QTensor) and ``indices`` (int64).
         """
         at = self._wrap("sort", dim)
+        descending = _checks.truth("sort", "descending", descending)
         self._per_tensor("sort")
         ints = _layout.standard(self._whole("sort"))
         values, indices = _layout.empty_like(ints, ints.dtype), _layout.empty_like(ints, np.int64)
         if ints.ndim:
-            indices[...] = _stable_order(ints, at, bool(descending))
+            indices[...] = _stable_order(ints, at, descending)
             values[...] = np.take_along_axis(ints, indices, at)
         else:
             values[...], indices[...] = ints, 0
@@ -861,12 +864,13 @@ class QTensor:
             ``values`` (QTensor) and ``indices`` (int64).
         """
         at = self._wrap("topk", dim)
+        largest = _checks.truth("topk", "largest", largest)
         self._per_tensor("topk")
         ints = self._whole("topk")
         k = _checks.integer("topk", "k", k, 0, ints.shape[at] if ints.ndim else 1)
         if not ints.ndim:
             return ValuesIndices(self._like(ints.copy()), np.zeros((), np.int64))
-        order = _stable_order(ints, at, bool(largest))
+        order = _stable_order(ints, at, largest)
         indices = np.ascontiguousarray(order[(slice(None),) * at + (slice(0, k),)])
         return ValuesIndices(self._like(np.ascontiguousarray(np.take_along_axis(ints, indices, at))), indices)
 
@@ -913,6 +917,13 @@ class QTensor:
 
     def _wrap(self, op: str, dim: Any, name: str = "dim") -> int:
         return _wrap_axis(op, name, dim, self.ndim)
+
+    def _along(self, op: str, dim: Any) -> int:
+        """`_wrap` where a QTensor of shape () has no axis."""
+        at = self._wrap(op, dim)
+        if not self.ndim:
+            raise IndexError(f"{op}: the QTensor must have an axis; got shape ()")
+        return at
 
     def _axes(self, op: str, dim: Any, name: str = "dim") -> tuple[int, ...]:
         given = dim if isinstance(dim, (tuple, list)) else (dim,)
@@ -1021,9 +1032,10 @@ class QTensor:
         try:
             target[arrays] = ints
         except IndexError as e:
-            raise IndexError(f"{op}: {e}") from e
+            shapes = ", ".join(str(a.shape) for a in arrays if isinstance(a, np.ndarray))
+            raise IndexError(f"{op}: index arrays must have shapes that broadcast; got {shapes}") from e
         except ValueError as e:
-            raise ValueError(f"{op}: a value of shape {ints.shape} does not fit: {e}") from e
+            raise ValueError(f"{op}: a value of shape {ints.shape} does not fit into what the index chooses") from e
 
     def _indexed(self, op: str, index: Any) -> tuple[QTensor, tuple[Any, ...]]:
         """Apply ints, slices, None and ...; give the view and what is left: index arrays and full slices."""
@@ -1118,6 +1130,7 @@ class QTensor:
                 raise ValueError(f"{op}: the QTensor must have elements; got shape {self.shape}")
             return self._like(np.asarray(getattr(ints, op)()))
         at = self._wrap(op, dim)
+        keepdim = _checks.truth(op, "keepdim", keepdim)
         if not ints.ndim:
             return ValuesIndices(self._like(ints.copy()), np.zeros((), np.int64))
         if not ints.shape[at]:
@@ -1131,6 +1144,7 @@ class QTensor:
 
     def _reduced(self, op: str, dim: Any, keepdim: Any, correction: float) -> QTensor:
         self._per_tensor(op)
+        keepdim = _checks.truth(op, "keepdim", keepdim)
         ints = self._whole(op)
         everything = tuple(range(ints.ndim))
         axes = everything if dim is None or (isinstance(dim, (tuple, list)) and not dim) else self._axes(op, dim)
@@ -1219,17 +1233,9 @@ def _sizes(op: str, args: tuple[Any, ...]) -> tuple[int, ...]:
     return _ints_of(op, "shape", args)
 
 
-def _fits_memory(op: str, shape: tuple[int, ...], itemsize: int = 1) -> None:
-    if math.prod(shape) * itemsize >= 1 << 62:
-        raise MemoryError(f"{op}: shape {shape} is too large")
-
-
 def _index_array(op: str, index: Any) -> np.ndarray:
     """Index positions: an array of integers or bools."""
-    try:
-        array = np.asarray(index)
-    except ValueError as e:
-        raise TypeError(f"{op}: an index list must hold integers or bools; got {index!r}"[:200]) from e
+    array = _checks.array(op, "an index", index)
     if isinstance(index, (list, tuple)) and not array.size:
         array = array.astype(np.int64)
     if array.dtype.kind not in "iub" or array.dtype == np.uint8:
@@ -1279,7 +1285,8 @@ def _take(op: str, ints: np.ndarray, arrays: tuple[Any, ...]) -> np.ndarray:
     try:
         return np.asarray(ints[arrays])
     except IndexError as e:
-        raise IndexError(f"{op}: {e}") from e
+        shapes = ", ".join(str(a.shape) for a in arrays if isinstance(a, np.ndarray))
+        raise IndexError(f"{op}: index arrays must have shapes that broadcast; got {shapes}") from e
 
 
 def _result_order(ints: np.ndarray, arrays: tuple[Any, ...], shape: tuple[int, ...]) -> list[int]:
@@ -1328,7 +1335,7 @@ def _float_input(op: str, name: str, x: Any) -> np.ndarray:
     """A float32 array in native byte order and torch's memory order for what is made of it."""
     if isinstance(x, QTensor):
         raise TypeError(f"{op}: {name} must be a float32 array; got {_checks.kind(x)}. Call dequantize() first")
-    array = np.asarray(x)
+    array = _checks.array(op, name, x)
     if array.dtype.type is not np.float32:
         raise TypeError(
             f"{op}: {name} must be a float32 array; got {_checks.kind(array)}. Convert it with .astype(numpy.float32)"
@@ -1468,7 +1475,7 @@ def quantize_per_tensor(input: Any, scale: Any, zero_point: Any, dtype: DType) -
     op = "quantize_per_tensor"
     dtype = _dtype(op, dtype)
     if isinstance(input, (list, tuple)):
-        scales, zero_points = np.asarray(scale), np.asarray(zero_point)
+        scales, zero_points = _checks.array(op, "scale", scale), _checks.array(op, "zero_point", zero_point)
         if scales.shape != (len(input),) or zero_points.shape != (len(input),):
             raise ValueError(
                 f"{op}: scale and zero_point must be vectors with one number for each of the {len(input)} arrays; "
@@ -1539,7 +1546,7 @@ def _channel_qparams(
     axis = _checks.integer(op, "axis", axis)
     if not 0 <= axis < len(shape):
         raise IndexError(f"{op}: axis must be in [0, {len(shape)}); got {axis}")
-    s, z = np.asarray(scales), np.asarray(zero_points)
+    s, z = _checks.array(op, s_name, scales), _checks.array(op, z_name, zero_points)
     if s.dtype.kind != "f":
         raise TypeError(f"{op}: {s_name} must be a vector of floats; got {_checks.kind(s)}")
     if z.dtype.kind not in "iuf":
@@ -1681,7 +1688,7 @@ def dequantize(tensor: Any) -> Any:
         return (
             type(tensor)(map(dequantize, tensor)) if type(tensor) in (list, tuple) else tuple(map(dequantize, tensor))
         )
-    array = np.asarray(tensor)
+    array = _checks.array("dequantize", "tensor", tensor)
     if array.dtype.type is not np.float32:
         raise TypeError(f"dequantize: tensor must be a QTensor or a float32 array; got {_checks.kind(tensor)}")
     return tensor
@@ -1690,7 +1697,7 @@ def dequantize(tensor: Any) -> Any:
 def _integers(op: str, x: Any) -> tuple[np.ndarray, DType]:
     if isinstance(x, QTensor):
         raise TypeError(f"{op}: input must be an array of integers; got {_checks.kind(x)}. Call int_repr() first")
-    ints = np.asarray(x)
+    ints = _checks.array(op, "input", x)
     for dtype in (quint8, qint8, qint32):
         if ints.dtype.type is dtype.numpy:
             return ints.astype(dtype.numpy, copy=False), dtype

@@ -44,7 +44,7 @@ class ReLU6(Module):
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
-        self.inplace = inplace
+        self.inplace = _checks.truth("ReLU6", "inplace", inplace)
 
     def forward(self, input: QTensor) -> QTensor:
         """Apply it to a QTensor of any shape."""

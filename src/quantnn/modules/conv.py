@@ -70,13 +70,17 @@ class _ConvNd(Module):
         self.stride = _checks.integers(op, "stride", stride, n, 1)
         self.padding = _checks.integers(op, "padding", padding, n, 0)
         self.dilation = _checks.integers(op, "dilation", dilation, n, 1)
-        if padding_mode not in self._padding_modes:
-            raise ValueError(f"{op}: padding_mode must be {' or '.join(self._padding_modes)}; got {padding_mode!r}")
+        if not isinstance(padding_mode, str) or padding_mode not in self._padding_modes:
+            raise ValueError(
+                f"{op}: padding_mode must be {' or '.join(self._padding_modes)}; got {_checks.kind(padding_mode)}"
+            )
         self.padding_mode = padding_mode
         self.transposed = False
         self.output_padding = (0,) * n
-        weight = np.zeros((self.out_channels, self.in_channels // self.groups, *self.kernel_size), np.int8)
-        self.set_weight_bias(QTensor(weight, qint8, 1.0, 0), np.zeros(self.out_channels, np.float32) if bias else None)
+        has_bias = _checks.truth(op, "bias", bias)
+        _checks.fits_memory(op, self._weight_shape())
+        weight = np.zeros(self._weight_shape(), np.int8)
+        self.set_weight_bias(QTensor(weight, qint8, 1.0, 0), np.zeros(self.out_channels, np.float32) if has_bias else None)
         self.scale = 1.0
         self.zero_point = 0
 

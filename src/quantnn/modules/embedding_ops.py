@@ -60,6 +60,7 @@ class EmbeddingPackedParams(Module):
         rows = _checks.integer(op, "num_embeddings", num_embeddings, 0)
         dim = _checks.integer(op, "embedding_dim", embedding_dim, 0)
         self.dtype = _table_dtype(op, dtype)
+        _checks.fits_memory(op, (rows, dim))
         ints = np.zeros((rows, dim) if self.dtype is quint8 else (rows * dim + 1) // 2, np.uint8)
         shape = None if self.dtype is quint8 else (rows, dim)
         scales, zero_points = np.ones(rows, np.float32), np.zeros(rows, np.float32)
@@ -111,7 +112,7 @@ class EmbeddingPackedParams(Module):
             else:
                 here = self._packed_weight.shape
                 if as_dtype(dtype) is not table.dtype:
-                    error_msgs.append(f"{prefix}dtype must be that of the weight, {table.dtype.name}; got {dtype}")
+                    error_msgs.append(f"{prefix}dtype must be that of the weight, {table.dtype.name}; got {_checks.kind(dtype)}")
                 elif table.shape != here:
                     error_msgs.append(
                         f"size mismatch for {key}: copying a param with shape {size_repr(table.shape)} from "
@@ -366,15 +367,15 @@ class EmbeddingBag(Embedding):
         dtype: Any = quint8,
     ) -> None:
         super().__init__(num_embeddings, embedding_dim, _weight=_weight, dtype=dtype)
-        if mode not in ("sum", "mean", "max"):
-            raise ValueError(f"EmbeddingBag: mode must be 'sum', 'mean' or 'max'; got {mode!r}")
+        if not isinstance(mode, str) or mode not in ("sum", "mean", "max"):
+            raise ValueError(f"EmbeddingBag: mode must be 'sum', 'mean' or 'max'; got {_checks.kind(mode)}")
         if mode != "sum":
             warnings.warn(
                 f"EmbeddingBag: mode {mode!r} is ignored, as in torch: the rows of a bag are summed", stacklevel=2
             )
         self.mode = mode
         self.pruned_weights = False
-        self.include_last_offset = include_last_offset
+        self.include_last_offset = _checks.truth("EmbeddingBag", "include_last_offset", include_last_offset)
 
     def forward(
         self,

@@ -79,7 +79,7 @@ class LinearPackedParams(Module):
         key = packed
         if packed in state_dict:
             value = state_dict.pop(packed)
-            if isinstance(value, tuple) and len(value) == 2:
+            if isinstance(value, tuple) and len(value) == 2 and value[0] is not None:
                 weight, bias = value
             else:
                 error_msgs.append(f"{packed} must be a tuple (weight, bias); got {_checks.kind(value)}")
@@ -166,11 +166,13 @@ class Linear(Module):
     def __init__(self, in_features: int, out_features: int, bias_: bool = True, dtype: Any = qint8) -> None:
         super().__init__()
         op = type(self).__name__
+        has_bias = _checks.truth(op, "bias_", bias_)
         self.in_features = _checks.integer(op, "in_features", in_features, 0)
         self.out_features = _checks.integer(op, "out_features", out_features, 0)
+        _checks.fits_memory(op, (self.out_features, self.in_features))
         weight = QTensor(np.zeros((self.out_features, self.in_features), np.int8), qint8, 1.0, 0)
         self._packed_params = LinearPackedParams(_linear_dtype(op, dtype))
-        self.set_weight_bias(weight, np.zeros(self.out_features, np.float32) if bias_ else None)
+        self.set_weight_bias(weight, np.zeros(self.out_features, np.float32) if has_bias else None)
         self.scale = 1.0
         self.zero_point = 0
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from .._checks import kind
 from ..tensor import QTensor
 from .utils import from_torch, is_tensor, size_repr, type_name
 
@@ -459,7 +460,12 @@ class Module:
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
-        metadata = getattr(state_dict, "_metadata", None) or {}
+        for key in state_dict:
+            if not isinstance(key, str):
+                raise TypeError(f"load_state_dict: the keys of state_dict must be strings; got {kind(key)}")
+        metadata = getattr(state_dict, "_metadata", None)
+        if not isinstance(metadata, Mapping):
+            metadata = {}
         missing: list[str] = []
         unexpected: list[str] = []
         errors: list[str] = []

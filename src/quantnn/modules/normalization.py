@@ -278,9 +278,9 @@ class _InstanceNorm(_Norm):
         self.eps = _normalization.check_eps(op, eps)
         self.momentum = momentum
         self.affine = affine
-        self.track_running_stats = track_running_stats
+        self.track_running_stats = _checks.truth(op, "track_running_stats", track_running_stats)
         self._set_affine(op, weight, bias, (self.num_features,))
-        if track_running_stats:  # state that nothing reads, but that torch saves
+        if self.track_running_stats:  # state that nothing reads, but that torch saves
             self.register_buffer("running_mean", np.zeros(self.num_features, np.float32))
             self.register_buffer("running_var", np.ones(self.num_features, np.float32))
             self.register_buffer("num_batches_tracked", np.array(0, np.int64))

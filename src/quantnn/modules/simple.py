@@ -173,7 +173,7 @@ class ReLU(Module):
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
-        self.inplace = inplace
+        self.inplace = _checks.truth("ReLU", "inplace", inplace)
 
     def forward(self, input: Any) -> Any:
         """Apply it to a QTensor or a float32 array."""

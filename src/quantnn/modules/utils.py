@@ -53,16 +53,22 @@ def as_dtype(x: Any) -> DType | None:
     """The quantized dtype that `x` is: a DType, or torch's object of the same name; None for all else."""
     if isinstance(x, DType):
         return x
-    name = repr(x)
-    return DTYPES.get(name.removeprefix("torch.")) if name.startswith("torch.") else None
+    return DTYPES.get(_torch_name(x))
 
 
 def as_qscheme(x: Any) -> QScheme | None:
     """The scheme that `x` is: a QScheme, or torch's object of the same name. None for anything else."""
     if isinstance(x, QScheme):
         return x
+    return QSCHEMES.get(_torch_name(x))
+
+
+def _torch_name(x: Any) -> str:
+    """The name of torch's object `x`, empty if it is none."""
+    if isinstance(x, (int, np.ndarray, QTensor)):  # whose repr takes time, or fails
+        return ""
     name = repr(x)
-    return QSCHEMES.get(name.removeprefix("torch.")) if name.startswith("torch.") else None
+    return name.removeprefix("torch.") if name.startswith("torch.") else ""
 
 
 def to_numpy(x: Any) -> np.ndarray:
@@ -83,14 +89,17 @@ def to_numpy(x: Any) -> np.ndarray:
     if isinstance(x, QTensor):
         return x.dequantize()
     if is_tensor(x):
-        x = x.detach().cpu()
-        if x.is_quantized:
-            x = x.dequantize()
         try:
-            return np.asarray(x.numpy())
-        except TypeError:  # bfloat16 and the like, which NumPy doesn't have
-            return np.asarray(x.float().numpy())
-    return np.asarray(x)
+            x = x.detach().cpu()
+            if x.is_quantized:
+                x = x.dequantize()
+            try:
+                return np.asarray(x.numpy())
+            except TypeError:  # bfloat16 and the like, which NumPy doesn't have
+                return np.asarray(x.float().numpy())
+        except (TypeError, RuntimeError) as e:  # sparse ones and those without data
+            raise TypeError(f"to_numpy: x must be a dense tensor with data; got {kind(x)}: {e}") from e
+    return _checks.array("to_numpy", "x", x)
 
 
 def from_torch_qtensor(t: Any) -> QTensor:
@@ -358,14 +367,12 @@ def take_qparams(
         if key not in state_dict:
             missing_keys.append(key)
             continue
-        value = state_dict.pop(key)
-        if np.size(value) != 1:
-            error_msgs.append(f"{key} must have one element; got shape {np.shape(value)}")
-            continue
-        found.append(np.asarray(value).reshape(()))
-    if len(found) < 2:
-        return None
-    return float(found[0]), int(found[1])
+        check = _checks.number if name == "scale" else _checks.integer
+        try:
+            found.append(check(key, "the value", state_dict.pop(key)))
+        except (TypeError, ValueError) as e:
+            error_msgs.append(str(e))
+    return (found[0], found[1]) if len(found) == 2 else None
 
 
 def fold_batch_norm(mod: Any) -> Any:

@@ -119,7 +119,10 @@ def run_conv(op: str, ndim: int, x: QTensor, packed: PackedConv, scale: float, z
     if shape[1] != packed.in_channels:
         raise ValueError(f"{op}: input must have {packed.in_channels} channels; got shape {shape}")
     size = conv_output_size(op, shape[2:], packed.kernel_size, packed.stride, packed.padding, packed.dilation)
-    out = _layout.empty_channels_last((shape[0], packed.out_channels, *size), np.uint8)
+    try:
+        out = _layout.empty_channels_last((shape[0], packed.out_channels, *size), np.uint8)
+    except (ValueError, MemoryError) as e:
+        raise MemoryError(f"{op}: an output of size {size} is too large; the padding is {packed.padding}") from e
     last = _layout.channels_last(ints)
     lead = (1,) * (3 - ndim)
     work = out.size * (packed.in_channels // packed.groups)

@@ -157,7 +157,7 @@ def _packed(op: str, weight: Any, dtype: DType | None = None) -> PackedEmbedding
 
 def _integers(op: str, name: str, x: Any) -> np.ndarray:
     """Indices or offsets as a C-contiguous int64 array."""
-    array = np.asarray(x)
+    array = _checks.array(op, name, x)
     # an empty list comes as float64
     if array.dtype.type not in (np.int32, np.int64) and not (array.size == 0 and isinstance(x, (list, tuple))):
         raise TypeError(f"{op}: {name} must be an int32 or int64 array; got {_checks.kind(array)}")
@@ -189,7 +189,7 @@ def _bags(
 
 def _embedding(op: str, dtype: DType, weight: Any, indices: Any, pruned_weights: Any) -> np.ndarray:
     p = _packed(op, weight, dtype)
-    if pruned_weights:
+    if _checks.flag(op, "pruned_weights", pruned_weights):
         raise NotImplementedError(
             f"{op}: pruned_weights must be False; got {pruned_weights!r}. Only embedding bags take pruned tables"
         )
@@ -258,6 +258,8 @@ def _embedding_bag(
     p = _packed(op, weight, dtype)
     if _checks.integer(op, "mode", mode, 0, 2) != 0:
         warnings.warn(f"{op}: mode {mode} is ignored, as in torch: the rows of a bag are summed", stacklevel=3)
+    pruned_weights = _checks.flag(op, "pruned_weights", pruned_weights)
+    include_last_offset = _checks.flag(op, "include_last_offset", include_last_offset)
     index = _integers(op, "indices", indices)
     fixed = -1
     if index.ndim == 2:
@@ -300,11 +302,13 @@ def _embedding_bag(
     if pruned_weights:
         if compressed_indices_mapping is None:
             raise ValueError(f"{op}: compressed_indices_mapping must be an int32 array with pruned_weights; got None")
-        mapping = np.asarray(compressed_indices_mapping)
+        mapping = _checks.array(op, "compressed_indices_mapping", compressed_indices_mapping)
         if mapping.dtype.type is not np.int32:
             raise TypeError(f"{op}: compressed_indices_mapping must be an int32 array; got {_checks.kind(mapping)}")
-        if mapping.ndim != 1:
-            raise ValueError(f"{op}: compressed_indices_mapping must have one dimension; got shape {mapping.shape}")
+        if mapping.ndim != 1 or not mapping.size:
+            raise ValueError(
+                f"{op}: compressed_indices_mapping must have one dimension and an element; got shape {mapping.shape}"
+            )
         mapping = np.ascontiguousarray(mapping, dtype=np.int32)
         if mapping.size == 1 and mapping[0] == 0:
             mapping = _NO_MAPPING  # torch's mark of a table that was not pruned

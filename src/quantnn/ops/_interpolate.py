@@ -11,7 +11,7 @@ import numpy as np
 from .. import _checks, _threads
 from .._dispatch import kernels
 from ..tensor import QTensor, qint8, qint32, quint8
-from ._pool import Images, adaptive, check_fits, empty, flag, images, logical
+from ._pool import Images, adaptive, check_fits, empty, images, logical
 
 _DTYPES = (quint8, qint8, qint32)
 _MODES = ("nearest", "nearest-exact", "bilinear", "area")
@@ -126,10 +126,10 @@ def interpolate(
         accepted = ", ".join(map(repr, _MODES))
         raise error(f"{op}: mode must be one of {accepted}; got {_checks.kind(mode)}")
     if align_corners is not None and mode in ("nearest", "nearest-exact", "area"):
-        raise ValueError(f"{op}: align_corners must be None in mode {mode!r}; got {align_corners!r}")
-    corners = align_corners is not None and flag(op, "align_corners", align_corners)
-    recompute = recompute_scale_factor is not None and flag(op, "recompute_scale_factor", recompute_scale_factor)
-    if flag(op, "antialias", antialias):
+        raise ValueError(f"{op}: align_corners must be None in mode {mode!r}; got {_checks.kind(align_corners)}")
+    corners = align_corners is not None and _checks.flag(op, "align_corners", align_corners)
+    recompute = recompute_scale_factor is not None and _checks.flag(op, "recompute_scale_factor", recompute_scale_factor)
+    if _checks.flag(op, "antialias", antialias):
         if mode not in ("bilinear", "bicubic", "lanczos"):
             raise ValueError(f"{op}: antialias must be False in mode {mode!r}")
         raise NotImplementedError(f"{op}: antialias is not implemented for quantized tensors; leave it False")

@@ -83,13 +83,6 @@ def _check_shape(op: str, shape: tuple[int, ...], ranks: tuple[int, ...]) -> Non
         raise ValueError(f"{op}: input must have no dimension of size 0 except the batch; got shape {shape}")
 
 
-def flag(op: str, name: str, value: Any) -> bool:
-    """A bool, Python's or NumPy's."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{op}: {name} must be a bool; got {_checks.kind(value)}")
-    return bool(value)
-
-
 def check_fits(op: str, name: str, x: Images, out: Sequence[int]) -> None:
     """Refuse sizes of a result that no memory has."""
     if math.prod(out) * x.block.shape[0] * x.block.shape[4] >= 2**60:
@@ -193,7 +186,7 @@ def max_pool2d(
              [13, 15]]]], dtype=uint8)
     """
     op = "max_pool2d"
-    if flag(op, "return_indices", return_indices):
+    if _checks.flag(op, "return_indices", return_indices):
         raise NotImplementedError("max_pool2d: return_indices is not implemented for quantized tensors; leave it False")
     if isinstance(input, np.ndarray):
         if input.dtype.type is not np.float32:
@@ -208,7 +201,7 @@ def max_pool2d(
     steps = _stride(op, stride, kernel)
     pad = _padding(op, padding, kernel)
     holes = _checks.integers(op, "dilation", dilation, 2, 1)
-    out_size = _out_sizes(op, ints.shape[-2:], kernel, steps, pad, holes, flag(op, "ceil_mode", ceil_mode))
+    out_size = _out_sizes(op, ints.shape[-2:], kernel, steps, pad, holes, _checks.flag(op, "ceil_mode", ceil_mode))
     source = images(ints, 2)
     block = source.block
     out = empty(source, out_size, ints.dtype)
@@ -330,7 +323,7 @@ def avg_pool2d(
         divisor = _checks.integer(op, "divisor_override", divisor_override, -(2**63), 2**63 - 1)
         if divisor == 0:
             raise ValueError(f"{op}: divisor_override must not be 0")
-    out_size = _out_sizes(op, ints.shape[-2:], kernel, steps, pad, (1, 1), flag(op, "ceil_mode", ceil_mode))
+    out_size = _out_sizes(op, ints.shape[-2:], kernel, steps, pad, (1, 1), _checks.flag(op, "ceil_mode", ceil_mode))
     result = _average(
         x,
         images(ints, 2),
@@ -338,7 +331,7 @@ def avg_pool2d(
         (1, *kernel),
         (1, *steps),
         (0, *pad),
-        flag(op, "count_include_pad", count_include_pad),
+        _checks.flag(op, "count_include_pad", count_include_pad),
         divisor,
         _AVERAGE_GROUP,
     )

@@ -84,7 +84,7 @@ def relu6(input: QTensor, inplace: bool = False) -> QTensor:
     """
     _checks.qtensor("relu6", "input", input, _DTYPES)
     most = _bound(6.0, input)
-    if not inplace:
+    if inplace is not True and not _checks.flag("relu6", "inplace", inplace):
         return _clamped(input, input._zero_point, most)
     ints = input._ints
     if not ints.flags.writeable:
