@@ -13,7 +13,7 @@ import pytest
 import quantnn
 from quantnn import _cpu, _dispatch
 
-X86 = ("baseline", "avx2", "avxvnni", "avx512vnni")
+X86 = ("baseline", "avx2", "avxvnni", "avx512vnni", "amx")
 ARM = ("neon", "neondot", "i8mm")
 ROWS = {row.name: row for row in _dispatch.LEVELS}
 
@@ -30,7 +30,9 @@ def processor(*levels: str, without: str = "") -> set[str]:
         (processor("avx2"), X86, ("baseline", "avx2")),
         (processor("avx2", "avxvnni"), X86, ("baseline", "avx2", "avxvnni")),
         (processor("avx512vnni"), X86, ("baseline", "avx2", "avx512vnni")),
-        (processor("avxvnni", "avx512vnni"), X86, X86),
+        (processor("avxvnni", "avx512vnni"), X86, X86[:-1]),
+        (processor("avxvnni", "amx"), X86, X86),
+        (processor("avxvnni", "amx", without="amxint8"), X86, X86[:-1]),
         # one feature missing rules a level out, and those above that presume it
         (processor("avx512vnni", without="avx512vl"), X86, ("baseline", "avx2")),
         (processor("avx512vnni", without="avx512vnni"), X86, ("baseline", "avx2")),
@@ -50,8 +52,8 @@ def test_offered(features: set[str], built: tuple[str, ...], expected: tuple[str
 
 
 def test_the_highest_level_is_chosen() -> None:
-    assert _dispatch.choose(X86, None) == "avx512vnni"
-    assert _dispatch.choose(X86, "") == "avx512vnni"
+    assert _dispatch.choose(X86, None) == "amx"
+    assert _dispatch.choose(X86, "") == "amx"
     assert _dispatch.choose(("baseline",), None) == "baseline"
 
 
@@ -62,7 +64,7 @@ def test_the_level_can_be_lowered(wanted: str) -> None:
 
 def test_an_unknown_level_is_ignored_with_a_warning() -> None:
     with pytest.warns(RuntimeWarning, match="QUANTNN_ISA='sse9' is not a level and is ignored"):
-        assert _dispatch.choose(X86, "sse9") == "avx512vnni"
+        assert _dispatch.choose(X86, "sse9") == "amx"
 
 
 def test_the_level_cannot_be_raised() -> None:
@@ -72,7 +74,7 @@ def test_the_level_cannot_be_raised() -> None:
 
 def test_an_alien_level_is_ignored_with_a_warning() -> None:
     with pytest.warns(RuntimeWarning, match="QUANTNN_ISA='i8mm' is ignored"):
-        assert _dispatch.choose(X86, "i8mm") == "avx512vnni"
+        assert _dispatch.choose(X86, "i8mm") == "amx"
 
 
 def test_levels_are_rows_of_one_table() -> None:
@@ -97,6 +99,8 @@ CPUINFO = {
     "lzcnt": "abm",
     "avxvnni": "avx_vnni",
     "avx512vnni": "avx512_vnni",
+    "amxtile": "amx_tile",
+    "amxint8": "amx_int8",
     "dotprod": "asimddp",
 }
 
@@ -119,7 +123,7 @@ def test_detection_agrees_with_linux() -> None:
 def test_the_expected_level_is_the_highest_available() -> None:
     expected = os.environ["QUANTNN_EXPECT_ISA"]
     has = {f: _cpu.has(f) for row in _dispatch.LEVELS for f in row.features}
-    assert _dispatch.AVAILABLE[-1] == expected, f"built {_cpu.built_levels()}, features {has}"
+    assert _dispatch.kernels.level == expected, f"built {_cpu.built_levels()}, features {has}"
 
 
 def test_no_feature_is_claimed_that_does_not_exist() -> None:

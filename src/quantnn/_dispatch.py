@@ -39,6 +39,7 @@ LEVELS = (
     Level("avx2", "x86-64", _AVX2, "avx2"),
     Level("avxvnni", "x86-64", (*_AVX2, "avxvnni"), "avx2"),
     Level("avx512vnni", "x86-64", (*_AVX2, *_AVX512, "avx512vnni"), "avx512vnni"),
+    Level("amx", "x86-64", (*_AVX2, *_AVX512, "avx512vnni", "amxtile", "amxint8"), "avx512vnni"),
     Level("neon", "aarch64", (), "neon"),
     Level("neondot", "aarch64", ("dotprod",), "neon"),
     Level("i8mm", "aarch64", ("dotprod", "i8mm"), "neon"),

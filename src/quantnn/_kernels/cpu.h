@@ -58,8 +58,20 @@ static inline int qn_apple_avx512(void)
 }
 #endif
 
+/* Linux gives a process the tile registers only when it asks for them. */
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+static inline int qn_may_use_tiles(void)
+{
+    return syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* XFEATURE_XTILEDATA */) == 0;
+}
+#else
+static inline int qn_may_use_tiles(void) { return 0; }
+#endif
+
 /* One row per feature: CPUID leaf, sub-leaf, register (0 eax, 1 ebx, 2 ecx, 3 edx), bit, and the register state that
- * the system has to save (0 none, 1 AVX, 2 AVX-512). */
+ * the system has to save (0 none, 1 AVX, 2 AVX-512, 3 AMX). */
 typedef struct { const char *name; unsigned leaf, sub; int reg, bit, state; } qn_feature;
 
 static inline int qn_has(const char *feature)
@@ -69,7 +81,8 @@ static inline int qn_has(const char *feature)
         {"avx2", 7, 0, 1, 5, 1},          {"bmi1", 7, 0, 1, 3, 0},          {"bmi2", 7, 0, 1, 8, 0},
         {"lzcnt", 0x80000001u, 0, 2, 5, 0}, {"avxvnni", 7, 1, 0, 4, 1},     {"avx512f", 7, 0, 1, 16, 2},
         {"avx512dq", 7, 0, 1, 17, 2},     {"avx512cd", 7, 0, 1, 28, 2},     {"avx512bw", 7, 0, 1, 30, 2},
-        {"avx512vl", 7, 0, 1, 31, 2},     {"avx512vnni", 7, 0, 2, 11, 2},
+        {"avx512vl", 7, 0, 1, 31, 2},     {"avx512vnni", 7, 0, 2, 11, 2},   {"amxtile", 7, 0, 3, 24, 3},
+        {"amxint8", 7, 0, 3, 25, 3},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         const qn_feature *f = &table[i];
@@ -95,6 +108,8 @@ static inline int qn_has(const char *feature)
             if ((qn_xcr0() & 0x6) != 0x6)
                 return 0;
         }
+        if (f->state == 3)
+            return (qn_xcr0() & 0x60000) == 0x60000 && qn_may_use_tiles();
 #ifdef __APPLE__
         return f->state < 2 || qn_apple_avx512();
 #else

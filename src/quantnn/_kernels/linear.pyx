@@ -67,8 +67,8 @@ cdef void _tasks(Packed w, Columns c, qn_panel p, const uint8_t *x, Py_ssize_t s
                  Py_ssize_t out_stride) noexcept nogil:
     # task = block of rows * panels + panel
     cdef Py_ssize_t panels = w.panels, task, panel, block, first, nv, m0, m1, tiles, i, r0, r1, r, j
-    cdef const uint8_t *pointers[16]
-    cdef int32_t sums[16]
+    cdef const uint8_t *pointers[QN_MOST_ROWS]
+    cdef int32_t sums[QN_MOST_ROWS]
     for task in range(start, stop):
         block = task // panels
         panel = task % panels
@@ -88,5 +88,5 @@ cdef void _tasks(Packed w, Columns c, qn_panel p, const uint8_t *x, Py_ssize_t s
                     sums[r] = 0
                     for j in range(w.c):
                         sums[r] += pointers[r][j]
-            qn_tile(<int>nv, <int>(r1 - r0), &p, pointers, 16, sums,
+            qn_tile(<int>nv, <int>(r1 - r0), &p, pointers, QN_MOST_ROWS, sums,
                     out + r0 * out_stride + first * QN_LANES, out_stride)

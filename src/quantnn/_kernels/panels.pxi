@@ -16,6 +16,7 @@ cdef extern from "simd.h" nogil:
         QN_LANES
         QN_X_BIAS
         QN_NV
+        QN_MOST_ROWS
     const int qn_rows[]
     ctypedef struct qn_panel:
         const int8_t *weights
@@ -94,7 +95,8 @@ cdef class Packed:
         self.width = self.vectors * QN_LANES
         self.k = taps * c if k < 0 else k
         p = groups * self.width
-        self.memory = Memory(p * self.taps * self.k4 * 4)
+        # a tile may read up to 16 groups of k behind the last, times zero
+        self.memory = Memory(p * self.taps * self.k4 * 4 + 16 * 4 * QN_LANES * 4)
         self.weights = <int8_t *>self.memory.data
         # rows of constants are read in vectors of up to 64 bytes: leave room behind the last
         self.constants = Memory(4 * (p * 4 + 64))

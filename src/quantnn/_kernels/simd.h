@@ -5,6 +5,7 @@
  *   qn_tile        a tile of MR rows by NV vectors of output columns:
  *                    acc[r][c] = offset[c] + sum over taps, k of x[r][tap][k] * w[tap][k][c]         u8 * s8, exact int32
  *                  requantized on registers and stored as bytes (see below)
+ *                  At the level amx a tile has up to 32 rows and goes through tile registers where that pays.
  *   qn_depthwise   the same for pixels of a depthwise convolution, whose channels do not mix
  *   qn_floats_of_bytes   64 bytes as floats
  *
@@ -54,7 +55,7 @@
  *   qn_interleave(rows, offset, n, a[4])        depthwise: four rows of bytes to four qn_act
  */
 
-#if defined(QUANTNN_LEVEL_avx512vnni)
+#if defined(QUANTNN_LEVEL_avx512vnni) || defined(QUANTNN_LEVEL_amx)
 /* ------------------------------------------------------------------------------------------------ AVX-512 VNNI -- */
 #include <immintrin.h>
 #define QN_LANES 16
@@ -603,8 +604,8 @@ QN_PASTE(QN_TILES_, QN_ROWS_3)(3)
 QN_PASTE(QN_TILES_, QN_ROWS_4)(4)
 #endif
 
-/* The most rows of a tile of nv vectors. */
-static const int qn_rows[] = {0, QN_ROWS_1
+/* The most rows of a register tile of nv vectors. */
+static const int qn_register_rows[] = {0, QN_ROWS_1
 #if QN_NV >= 2
     , QN_ROWS_2
 #endif
@@ -622,11 +623,146 @@ static qn_tile_fn *const qn_tiles[][12] = {{NULL}, {QN_PASTE(QN_NAMES_, QN_ROWS_
 #endif
 };
 
+#if defined(QUANTNN_LEVEL_amx)
+/* ---------------------------------------------------------------------------------------------- AMX: 32-row tiles -- */
+
+/* Two tile registers of 16 rows and two of 16 columns make four of accumulators; 64 k at a time. The columns of a panel
+ * lie in memory as a tile register wants them. The rows do not: their bytes at all taps are first put one behind the
+ * other, a chunk of k at a time, with zeros behind the last. */
+#define QN_MOST_ROWS 32
+static const int qn_rows[] = {0, 32, 32, 32, 32};
+
+/* Bytes of a row that are gathered at a time: all, if they are few enough, so that both passes over the columns use them;
+ * else what leaves room in the first-level cache for the weights. An odd number of cache lines spreads the rows. */
+enum { QN_CHUNK = 21 * 64, QN_PART = 8 * 64 };
+
+/* The next bytes of all rows, up to `most`, from *tap and *offset on; the count, a multiple of 64, is returned. */
+static inline ptrdiff_t qn_gather(int mr, const qn_panel *p, const uint8_t *const *rows, ptrdiff_t stride,
+                                  ptrdiff_t most, ptrdiff_t *tap, ptrdiff_t *offset, uint8_t (*x)[QN_CHUNK])
+{
+    ptrdiff_t at = 0, length = p->k4 * 4;
+    while (at < most && *tap < p->taps) {
+        ptrdiff_t n = length - *offset < most - at ? length - *offset : most - at;
+        for (int r = 0; r < mr; r++) {
+            const uint8_t *from = rows[*tap * stride + r] + p->x_offset + *offset;
+            ptrdiff_t i = 0;
+            for (; i + 64 <= n; i += 64)
+                _mm512_storeu_si512(x[r] + at + i, _mm512_loadu_si512(from + i));
+            if (i < n) {
+                __mmask64 k = ((__mmask64)1 << (n - i)) - 1;
+                _mm512_mask_storeu_epi8(x[r] + at + i, k, _mm512_maskz_loadu_epi8(k, from + i));
+            }
+        }
+        at += n;
+        *offset += n;
+        if (*offset == length) {
+            *offset = 0;
+            ++*tap;
+        }
+    }
+    if (at % 64 != 0) {
+        __mmask64 k = ((__mmask64)1 << (64 - at % 64)) - 1;
+        for (int r = 0; r < mr; r++)
+            _mm512_mask_storeu_epi8(x[r] + at, k, _mm512_setzero_si512());
+    }
+    return (at + 63) / 64 * 64;
+}
+
+static void qn_tile_amx(int nv, int mr, const qn_panel *p, const uint8_t *const *rows, ptrdiff_t stride,
+                        const int32_t *sums, uint8_t *out, ptrdiff_t out_stride)
+{
+    static const struct {
+        uint8_t palette, start_row, reserved[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } shape = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
+    uint8_t x[32][QN_CHUNK] __attribute__((aligned(64)));
+    int32_t acc[32][4 * QN_LANES] __attribute__((aligned(64)));
+    const ptrdiff_t row = (ptrdiff_t)nv * 64, step = 16 * row; /* bytes of four k, and of 64 k, of the panel */
+    const int one = p->taps * p->k4 * 4 <= QN_CHUNK;           /* gathered once for both passes */
+    ptrdiff_t n = 0;
+    _tile_loadconfig(&shape);
+    for (int v = 0; v < nv; v += 2) {
+        const int8_t *w = p->weights + v * 64;
+        const int two = v + 1 < nv;
+        ptrdiff_t tap = 0, offset = 0;
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+        do {
+            if (v == 0 || !one)
+                n = qn_gather(mr, p, rows, stride, one ? QN_CHUNK : QN_PART, &tap, &offset, x);
+            else
+                tap = p->taps;
+            __asm__ volatile("" ::: "memory"); /* the tile instructions do not tell the compiler what they read */
+            for (ptrdiff_t k = 0; k < n; k += 64, w += step) {
+                _tile_loadd(6, w, row);
+                _tile_loadd(4, &x[0][k], QN_CHUNK);
+                _tile_dpbusd(0, 4, 6);
+                if (mr > 16) {
+                    _tile_loadd(5, &x[16][k], QN_CHUNK);
+                    _tile_dpbusd(2, 5, 6);
+                }
+                if (two) {
+                    _tile_loadd(7, w + 64, row);
+                    _tile_dpbusd(1, 4, 7);
+                    if (mr > 16)
+                        _tile_dpbusd(3, 5, 7);
+                }
+            }
+            __asm__ volatile("" ::: "memory");
+        } while (tap < p->taps);
+        _tile_stored(0, &acc[0][v * 16], sizeof acc[0]);
+        if (two)
+            _tile_stored(1, &acc[0][v * 16 + 16], sizeof acc[0]);
+        if (mr > 16) {
+            _tile_stored(2, &acc[16][v * 16], sizeof acc[0]);
+            if (two)
+                _tile_stored(3, &acc[16][v * 16 + 16], sizeof acc[0]);
+        }
+    }
+    _tile_release();
+    __asm__ volatile("" ::: "memory");
+    for (int r = 0; r < mr; r++) {
+        qn_vi i[4];
+        QN_UNROLL for (int v = 0; v < 4; v++) {
+            i[v] = qn_zero();
+            if (v < nv) {
+                qn_vi a = qn_add_i(qn_load_i(&acc[r][v * 16]), qn_load_i(p->offset + v * 16));
+                if (p->zw != NULL)
+                    a = qn_mul_sub(a, sums[r], p->zw + v * 16);
+                i[v] = qn_requantize(a, p->b + v * 16, p->inv, p->m + v * 16);
+            }
+        }
+        qn_store(out + r * out_stride, i[0], i[1], i[2], i[3], p->zo, p->lo, p->columns);
+    }
+}
+
+static inline void qn_tile(int nv, int mr, const qn_panel *p, const uint8_t *const *rows, ptrdiff_t stride,
+                           const int32_t *sums, uint8_t *out, ptrdiff_t out_stride)
+{
+    if (mr >= 8 && p->taps * p->k4 >= 16) {
+        qn_tile_amx(nv, mr, p, rows, stride, sums, out, out_stride);
+    } else { /* few rows, or few products to each output: registers are quicker */
+        int tiles = (mr + qn_register_rows[nv] - 1) / qn_register_rows[nv];
+        for (int t = 0; t < tiles; t++) {
+            int r = mr * t / tiles;
+            qn_tiles[nv][mr * (t + 1) / tiles - r - 1](p, rows + r, stride, sums + r, out + r * out_stride, out_stride);
+        }
+    }
+}
+#else
+/* The most rows of a tile of nv vectors, and of any. */
+#define qn_rows qn_register_rows
+#define QN_MOST_ROWS 16
+
 static inline void qn_tile(int nv, int mr, const qn_panel *p, const uint8_t *const *rows, ptrdiff_t stride,
                            const int32_t *sums, uint8_t *out, ptrdiff_t out_stride)
 {
     qn_tiles[nv][mr - 1](p, rows, stride, sums, out, out_stride);
 }
+#endif
 
 /* `count` pixels of an output row, up to 4 * LANES channels. rows: p->taps pointers, a multiple of four, to the first
  * pixel's bytes at each tap; the weights of taps that only fill up are 0. From pixel to pixel x moves by `step` bytes,
