@@ -43,7 +43,8 @@ cdef class Conv:
         self.sd, self.sh, self.sw = stride
         self.pd, self.ph, self.pw = padding
         self.dd, self.dh, self.dw = dilation
-        self.rows = groups == 1 and self.kw > 1 and self.dw == 1 and c < 16
+        # padding as wide as the kernel is left to the other form: the image would grow without bound
+        self.rows = groups == 1 and self.kw > 1 and self.dw == 1 and c < 16 and self.pw < self.kw
         self.packed = Packed(w, groups, n, self.kd * self.kh * (1 if self.rows else self.kw),
                              c * (self.kw if self.rows else 1), scale, zero_point, bias, per_channel)
 

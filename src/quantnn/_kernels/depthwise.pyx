@@ -9,6 +9,7 @@ Layout: x and y (N, D, H, W, C) channels-last and dense. Channels go in blocks o
 are interleaved in registers, so that a byte dot product sums four taps of a channel. Weights are packed as
 panels.pxi's with a block for a group, four taps for a tap, and a block's channels in the order that the interleaving
 gives (simd.h). In an output row the tap pointers are set once for the pixels whose window lies inside, and move on.
+With few channels and stride 1 the neighbours of a pixel fill up its block: their bytes follow at every tap.
 Exactness: torch's integers, without the int16 saturation of its depthwise kernels.
 Parallel: over output rows.
 """
@@ -34,6 +35,7 @@ cdef class Depthwise:
 
     cdef readonly Packed packed
     cdef readonly Py_ssize_t channels
+    cdef Py_ssize_t fold  # pixels to a block
     cdef Py_ssize_t taps, kd, kh, kw, sd, sh, sw, pd, ph, pw, dd, dh, dw
 
     def __cinit__(self, const int8_t[::1] w, Py_ssize_t channels, const float[::1] scale,
@@ -46,15 +48,17 @@ cdef class Depthwise:
         self.dd, self.dh, self.dw = dilation
         self.channels = channels
         self.taps = self.kd * self.kh * self.kw
-        cdef Py_ssize_t c, t, p, blocks = (channels + BLOCK - 1) // BLOCK, fours = (self.taps + 3) // 4
+        self.fold = BLOCK // channels if self.sw == 1 and 2 * channels <= BLOCK else 1
+        cdef Py_ssize_t i, c, t, p, blocks = (channels + BLOCK - 1) // BLOCK, fours = (self.taps + 3) // 4
         cdef Py_ssize_t columns = blocks * BLOCK
         cdef Memory memory = Memory(columns * (fours * 4 + 12) + 1)
         cdef float *scales = <float *>memory.data
         cdef int32_t *zero_points = <int32_t *>(scales + columns)
         cdef float *biases = <float *>(zero_points + columns)
         cdef int8_t *placed = <int8_t *>(biases + columns)
-        for c in range(channels):
-            p = place(c)
+        for i in range(channels * self.fold):
+            p = place(i)
+            c = i % channels
             scales[p] = scale[c]
             zero_points[p] = zero_point[c]
             if bias is not None:
@@ -166,11 +170,9 @@ cdef void _rows(Depthwise w, const Call *call, Py_ssize_t start, Py_ssize_t stop
 cdef void _pixels(Depthwise w, const Call *call, Py_ssize_t n, Py_ssize_t od, Py_ssize_t oh, Py_ssize_t ow,
                   Py_ssize_t count, const uint8_t **taps, uint8_t *out) noexcept nogil:
     # output pixels ow .. ow + count - 1 of a row; more than one only where every tap lies inside the width
-    cdef Py_ssize_t a, b, c, d, h, v, i, tap = 0, block, x
-    cdef Py_ssize_t all_taps = w.taps, step = w.sw * call.channels
+    cdef Py_ssize_t a, b, c, d, h, v, tap = 0, block, rest = count % w.fold
+    cdef Py_ssize_t step = w.sw * w.fold * call.channels, out_step = w.fold * call.channels
     cdef const uint8_t *row
-    cdef int32_t *sums = <int32_t *>(taps + call.panels[0].taps)
-    cdef int32_t s
     cdef qn_panel p
     for a in range(w.kd):
         d = od * w.sd - w.pd + a * w.dd
@@ -186,20 +188,39 @@ cdef void _pixels(Depthwise w, const Call *call, Py_ssize_t n, Py_ssize_t od, Py
                 else:
                     taps[tap] = call.outside
                 tap += 1
-    for tap in range(all_taps, call.panels[0].taps):
+    for tap in range(w.taps, call.panels[0].taps):
         taps[tap] = call.outside
     out += ow * call.channels
-    for block in range(call.blocks):
-        p = call.panels[block]
-        if p.zw == NULL:
-            qn_depthwise(&p, taps, step, count, NULL, out + p.x_offset, call.channels)
-        else:
-            for x in range(count):
-                for i in range(p.columns):
-                    s = 0
-                    for tap in range(all_taps):
-                        s += taps[tap][p.x_offset + i]
-                    c = place(i)
-                    sums[c] = qn_sub(0, qn_mul(p.zw[c], s))
-                qn_depthwise(&p, taps, step, 1, sums, out + x * call.channels + block * BLOCK, call.channels)
-                p.x_offset += step
+    if w.fold == 1:
+        for block in range(call.blocks):
+            _block(w, &call.panels[block], taps, step, count, out + block * BLOCK, out_step)
+        return
+    p = call.panels[0]
+    p.columns = out_step
+    _block(w, &p, taps, step, count // w.fold, out, out_step)
+    if rest:
+        p.columns = rest * call.channels
+        p.x_offset = count // w.fold * step
+        _block(w, &p, taps, 0, 1, out + count // w.fold * out_step, 0)
+
+
+cdef void _block(Depthwise w, const qn_panel *whole, const uint8_t **taps, Py_ssize_t step, Py_ssize_t count,
+                 uint8_t *out, Py_ssize_t out_step) noexcept nogil:
+    # `count` blocks of pixels; where weights have zero points, one after the other with zw * (sum of x) for each channel
+    cdef Py_ssize_t x, i, tap, c
+    cdef int32_t *sums = <int32_t *>(taps + whole.taps)
+    cdef int32_t s
+    cdef qn_panel p
+    if whole.zw == NULL:
+        qn_depthwise(whole, taps, step, count, NULL, out, out_step)
+        return
+    p = whole[0]
+    for x in range(count):
+        for i in range(p.columns):
+            s = 0
+            for tap in range(w.taps):
+                s += taps[tap][p.x_offset + i]
+            c = place(i)
+            sums[c] = qn_sub(0, qn_mul(p.zw[c], s))
+        qn_depthwise(&p, taps, 0, 1, sums, out + x * out_step, 0)
+        p.x_offset += step

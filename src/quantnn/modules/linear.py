@@ -9,11 +9,12 @@ import numpy as np
 
 from .. import _checks
 from ..ops import _linear
-from ..tensor import DType, QScheme, QTensor, per_channel_affine, per_tensor_affine, qint8
+from ..tensor import DType, QScheme, QTensor, per_channel_affine, per_tensor_affine, qint8, quint8
 from .module import Module
 from .utils import (
     as_dtype,
     check_float_module,
+    check_reference_module,
     fold_batch_norm,
     from_torch,
     observer_dtype,
@@ -205,7 +206,8 @@ class Linear(Module):
         QTensor
             quint8, shape (*, N).
         """
-        return _linear.run_linear("Linear", x, self._packed_params._packed_params, self.scale, self.zero_point, False)
+        packed: Any = self._modules["_packed_params"]  # quicker than the attribute
+        return _linear.run_linear("Linear", x, packed._packed_params, self.scale, self.zero_point, False)
 
     def _weight_bias(self) -> tuple[QTensor, np.ndarray | None]:
         return self._packed_params._weight_bias()
@@ -316,8 +318,9 @@ class Linear(Module):
         -------
         Linear
         """
+        op = f"{cls.__name__}.from_reference"
+        check_reference_module(op, ref_qlinear)
         module = cls(ref_qlinear.in_features, ref_qlinear.out_features)
         module.set_weight_bias(from_torch(ref_qlinear.get_quantized_weight()), from_torch(ref_qlinear.bias))
-        module.scale = float(output_scale)
-        module.zero_point = int(output_zero_point)
+        module.scale, module.zero_point = _checks.qparams(op, output_scale, output_zero_point, quint8)
         return module

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,8 +27,22 @@ class PackedConv:
     """
 
     __slots__ = (
-        "_bias", "_depthwise", "_kernel", "_per_channel", "_run", "_scale", "_zero_point", "dilation", "groups",
-        "in_channels", "kernel_size", "ndim", "out_channels", "padding", "stride",
+        "_bias",
+        "_depthwise",
+        "_kernel",
+        "_per_channel",
+        "_plans",
+        "_run",
+        "_scale",
+        "_zero_point",
+        "dilation",
+        "groups",
+        "in_channels",
+        "kernel_size",
+        "ndim",
+        "out_channels",
+        "padding",
+        "stride",
     )  # fmt: skip
 
     def __init__(
@@ -58,6 +73,7 @@ class PackedConv:
                 f"{op}: weight's output channels must be divisible by groups; got {self.out_channels} and {self.groups}"
             )
         self._scale, self._zero_point, self._per_channel = w.scale, w.zero_point, w.per_channel
+        self._plans: dict[tuple[int, ...], _Plan] = {}
         self._bias = None if w.bias is None else w.bias.copy()
         self._depthwise = self.groups > 1 and c == 1 and self.out_channels == self.groups
         ints = np.ascontiguousarray(np.moveaxis(w.ints, 1, -1)).reshape(-1)
@@ -105,37 +121,57 @@ def conv_output_size(
     return out
 
 
+class _Plan(NamedTuple):
+    """What a convolution does with inputs of one shape."""
+
+    x: tuple[int, ...]  # (N, D, H, W, C)
+    out: tuple[int, ...]  # (N, D, H, W, K)
+    y: tuple[int, ...]  # (N, *size, K)
+    work: int  # multiply-adds
+
+
+def _plan(op: str, packed: PackedConv, shape: tuple[int, ...]) -> _Plan:
+    """Check an input's shape and plan for it."""
+    ndim = packed.ndim
+    if len(shape) != ndim + 2:
+        raise ValueError(f"{op}: input must have shape {_SIZES[ndim]}; got {shape}")
+    if shape[1] != packed.in_channels:
+        raise ValueError(f"{op}: input must have {packed.in_channels} channels; got shape {shape}")
+    size = conv_output_size(op, shape[2:], packed.kernel_size, packed.stride, packed.padding, packed.dilation)
+    y = (shape[0], *size, packed.out_channels)
+    lead = (1,) * (3 - ndim)
+    work = math.prod(y) * packed.in_channels // packed.groups * math.prod(packed.kernel_size)
+    return _Plan((shape[0], *lead, *shape[2:], shape[1]), (shape[0], *lead, *y[1:]), y, work)
+
+
 def run_conv(op: str, ndim: int, x: QTensor, packed: PackedConv, scale: float, zero_point: int, relu: bool) -> QTensor:
     """A convolution with packed weights, under the name that errors give it."""
     if type(x) is not QTensor or x._dtype is not quint8 or x._qscheme is not per_tensor_affine:
         _checks.qtensor(op, "input", x, (quint8,))
     if type(packed) is not PackedConv or packed.ndim != ndim:
         raise TypeError(f"{op}: packed must be what conv{ndim}d_prepack returns; got {_checks.kind(packed)}")
-    scale, zero_point = _checks.qparams(op, scale, zero_point, quint8)
+    if not (type(scale) is float and 1e-37 < scale < 1e37 and type(zero_point) is int and 0 <= zero_point <= 255):
+        scale, zero_point = _checks.qparams(op, scale, zero_point, quint8)
     ints = x._ints
-    shape = ints.shape
-    if len(shape) != ndim + 2:
-        raise ValueError(f"{op}: input must have shape {_SIZES[ndim]}; got {shape}")
-    if shape[1] != packed.in_channels:
-        raise ValueError(f"{op}: input must have {packed.in_channels} channels; got shape {shape}")
-    size = conv_output_size(op, shape[2:], packed.kernel_size, packed.stride, packed.padding, packed.dilation)
+    plan = packed._plans.get(ints.shape)
+    if plan is None:
+        plan = _plan(op, packed, ints.shape)
+        if len(packed._plans) >= 16:
+            packed._plans.clear()
+        packed._plans[ints.shape] = plan
+    grain = _GRAIN_DEPTHWISE if packed._depthwise else _GRAIN
+    threads = 1 if plan.work < 2 * grain else _threads.threads_for(plan.work, grain)
     try:
-        out = _layout.empty_channels_last((shape[0], packed.out_channels, *size), np.uint8)
+        out = np.empty(plan.out, np.uint8)
     except (ValueError, MemoryError) as e:
-        raise MemoryError(f"{op}: an output of size {size} is too large; the padding is {packed.padding}") from e
-    last = _layout.channels_last(ints)
-    lead = (1,) * (3 - ndim)
-    work = out.size * (packed.in_channels // packed.groups)
-    for k in packed.kernel_size:
-        work *= k
-    threads = _threads.threads_for(work, _GRAIN_DEPTHWISE if packed._depthwise else _GRAIN)
+        raise MemoryError(
+            f"{op}: an output of shape {plan.y}, channels last, is too large; the padding is {packed.padding}"
+        ) from e
     packed._run(
-        packed._kernel,
-        last.reshape((shape[0], *lead, *last.shape[1:])),
-        out.reshape((shape[0], *lead, *out.shape[1:])),
+        packed._kernel, _layout.channels_last(ints).reshape(plan.x), out,
         x._scale, x._zero_point, scale, zero_point, relu, threads,
     )  # fmt: skip
-    return QTensor(_layout.channels_first(out), quint8, scale, zero_point)
+    return QTensor(_layout.channels_first(out.reshape(plan.y)), quint8, scale, zero_point)
 
 
 def _prepack_doc(ndim: int) -> str:

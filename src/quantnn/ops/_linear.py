@@ -171,7 +171,8 @@ def run_linear(op: str, x: QTensor, packed: PackedLinear, scale: float, zero_poi
         _checks.qtensor(op, "input", x, (quint8,))
     if type(packed) is not PackedLinear:
         _packed(op, packed)
-    scale, zero_point = _checks.qparams(op, scale, zero_point, quint8)
+    if not (type(scale) is float and 1e-37 < scale < 1e37 and type(zero_point) is int and 0 <= zero_point <= 255):
+        scale, zero_point = _checks.qparams(op, scale, zero_point, quint8)
     ints = x._ints
     shape = ints.shape
     n, k = packed.out_features, packed.in_features
@@ -182,7 +183,9 @@ def run_linear(op: str, x: QTensor, packed: PackedLinear, scale: float, zero_poi
     if len(shape) > 2:
         rows = ints.size // k if k else int(np.prod(shape[:-1]))
         ints = ints.reshape(rows, k)
-    out = np.empty((ints.shape[0], n), np.uint8)
-    threads = _threads.threads_for(out.size * k, _GRAIN)
+    rows = ints.shape[0]
+    out = np.empty((rows, n), np.uint8)
+    work = rows * n * k
+    threads = 1 if work < 2 * _GRAIN else _threads.threads_for(work, _GRAIN)
     packed._run(packed._kernel, ints, out, x._scale, x._zero_point, scale, zero_point, relu, threads)
     return QTensor(out if len(shape) == 2 else out.reshape((*shape[:-1], n)), quint8, scale, zero_point)
