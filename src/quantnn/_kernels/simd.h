@@ -52,6 +52,7 @@
  *   qn_load_i, qn_add_i, qn_mul_sub(acc, row, zw)
  *   qn_requantize(acc, b, inv, m)    to int32, before the zero point
  *   qn_store(out, i0, i1, i2, i3, zo, lo, n)    4 * LANES columns, of which n are stored
+ *   qn_store_rows(out, stride, nv, rows, i, zo, lo, n)    4 / nv rows of nv vectors, of which `rows` exist; optional
  *   qn_interleave(rows, offset, n, a[4])        depthwise: four rows of bytes to four qn_act
  */
 
@@ -114,6 +115,28 @@ QN_INLINE void qn_store(uint8_t *out, qn_vi i0, qn_vi i1, qn_vi i2, qn_vi i3, in
 {
     const __m512i linear = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     qn_put(out, _mm512_permutexvar_epi32(linear, qn_pack(i0, i1, i2, i3, zo, lo)), n);
+}
+#define QN_STORE_ROWS
+QN_INLINE void qn_store_rows(uint8_t *out, ptrdiff_t stride, const int nv, int rows, const qn_vi i[4], int32_t zo,
+                             int32_t lo, ptrdiff_t n)
+{
+    const __m512i linear = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    __m512i q = _mm512_permutexvar_epi32(linear, qn_pack(i[0], i[1], i[2], i[3], zo, lo));
+    if (nv == 2) {
+        __mmask32 k = n >= 32 ? ~(__mmask32)0 : ((__mmask32)1 << n) - 1;
+        _mm256_mask_storeu_epi8(out, k, _mm512_castsi512_si256(q));
+        if (rows > 1)
+            _mm256_mask_storeu_epi8(out + stride, k, _mm512_extracti64x4_epi64(q, 1));
+    } else {
+        __mmask16 k = (__mmask16)(n >= 16 ? 0xffff : (1 << n) - 1);
+        _mm_mask_storeu_epi8(out, k, _mm512_castsi512_si128(q));
+        if (rows > 1)
+            _mm_mask_storeu_epi8(out + stride, k, _mm512_extracti32x4_epi32(q, 1));
+        if (rows > 2)
+            _mm_mask_storeu_epi8(out + 2 * stride, k, _mm512_extracti32x4_epi32(q, 2));
+        if (rows > 3)
+            _mm_mask_storeu_epi8(out + 3 * stride, k, _mm512_extracti32x4_epi32(q, 3));
+    }
 }
 QN_INLINE void qn_store_channels(uint8_t *out, const qn_vi i[4], int32_t zo, int32_t lo, ptrdiff_t n)
 {
@@ -567,6 +590,20 @@ QN_INLINE void qn_tile_body(const int nv, const int mr, const qn_panel *p, const
         QN_UNROLL for (int r = 0; r < mr; r++)
             QN_UNROLL for (int v = 0; v < nv; v++)
                 acc[r][v] = qn_mul_sub(acc[r][v], sums[r], p->zw + v * QN_LANES);
+#ifdef QN_STORE_ROWS
+    if (nv <= 2) {
+        const int some = 4 / nv;
+        QN_UNROLL for (int r = 0; r < mr; r += some) {
+            qn_vi i[4];
+            QN_UNROLL for (int v = 0; v < 4; v++)
+                i[v] = r + v / nv < mr ? qn_requantize(acc[r + v / nv < mr ? r + v / nv : 0][v % nv],
+                                                       p->b + v % nv * QN_LANES, p->inv, p->m + v % nv * QN_LANES)
+                                       : qn_zero();
+            qn_store_rows(out + r * out_stride, out_stride, nv, mr - r, i, p->zo, p->lo, p->columns);
+        }
+        return;
+    }
+#endif
     QN_UNROLL for (int r = 0; r < mr; r++) {
         qn_vi i[4];
         QN_UNROLL for (int v = 0; v < 4; v++)
