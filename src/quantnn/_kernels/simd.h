@@ -8,6 +8,7 @@
  *                  At the level amx a tile has up to 32 rows and goes through tile registers where that pays.
  *   qn_depthwise   the same for pixels of a depthwise convolution, whose channels do not mix
  *   qn_floats_of_bytes   64 bytes as floats
+ *   qn_lookup      bytes through a table of 256
  *
  * Packed layouts (LANES int32 lanes to a vector, QN_LANES)
  *   qn_tile        weights [tap][k/4][NV * LANES][4]: one vector holds four consecutive k of LANES columns, what a
@@ -855,6 +856,40 @@ static inline void qn_floats_of_bytes(const uint8_t *q, float *x)
     for (int i = 0; i < 64; i++)
         x[i] = (float)q[i];
 #endif
+}
+
+/* --------------------------------------------------------------------------------------------------- table lookup -- */
+
+/* out[i] = table[q[i]], 256 entries. With AVX-512 the table lies as 128 words in four registers: bits 1 to 7 of q choose a
+ * word, bit 0 its half. On ARM it lies in sixteen registers, 64 bytes to an instruction. */
+static inline void qn_lookup(const uint8_t *table, const uint8_t *q, uint8_t *out, ptrdiff_t n)
+{
+    ptrdiff_t i = 0;
+#if defined(__AVX512BW__)
+    __m512i t0 = _mm512_loadu_si512(table), t1 = _mm512_loadu_si512(table + 64);
+    __m512i t2 = _mm512_loadu_si512(table + 128), t3 = _mm512_loadu_si512(table + 192);
+    for (; i + 32 <= n; i += 32) {
+        __m512i x = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(q + i)));
+        __m512i word = _mm512_srli_epi16(x, 1);
+        __m512i low = _mm512_permutex2var_epi16(t0, word, t1), high = _mm512_permutex2var_epi16(t2, word, t3);
+        __m512i both = _mm512_mask_blend_epi16(_mm512_test_epi16_mask(x, _mm512_set1_epi16(128)), low, high);
+        __m512i odd = _mm512_slli_epi16(_mm512_and_si512(x, _mm512_set1_epi16(1)), 3);
+        _mm256_storeu_si256((__m256i *)(out + i), _mm512_cvtepi16_epi8(_mm512_srlv_epi16(both, odd)));
+    }
+#elif defined(__aarch64__)
+    uint8x16x4_t t0 = vld1q_u8_x4(table), t1 = vld1q_u8_x4(table + 64);
+    uint8x16x4_t t2 = vld1q_u8_x4(table + 128), t3 = vld1q_u8_x4(table + 192);
+    for (; i + 16 <= n; i += 16) {
+        uint8x16_t x = vld1q_u8(q + i);
+        uint8x16_t y = vqtbl4q_u8(t0, x); /* 0 where x is outside; vqtbx4q leaves y there */
+        y = vqtbx4q_u8(y, t1, vsubq_u8(x, vdupq_n_u8(64)));
+        y = vqtbx4q_u8(y, t2, vsubq_u8(x, vdupq_n_u8(128)));
+        y = vqtbx4q_u8(y, t3, vsubq_u8(x, vdupq_n_u8(192)));
+        vst1q_u8(out + i, y);
+    }
+#endif
+    for (; i < n; i++)
+        out[i] = table[q[i]];
 }
 
 #endif

@@ -21,6 +21,9 @@ from numerics cimport (
     cut, int32_t, qint_t, qn_ds, qn_dv, qn_dv_offset, qn_qs, qn_qs32, qn_qv, uint8_t,
 )
 
+cdef extern from "simd.h" nogil:
+    void qn_lookup(const uint8_t *table, const uint8_t *q, uint8_t *out, Py_ssize_t n) noexcept
+
 cdef enum Function:
     F_HARDSWISH
     F_ELU
@@ -99,19 +102,12 @@ cdef void _lookup(const uint8_t[::1] q, uint8_t[::1] out, const uint8_t[::1] tab
         if here < n_vector:
             end = i - here + n_vector
             end = end if end < stop else stop
-            _lookup_span(q, out, table_vector, i, end)
+            qn_lookup(&table_vector[0], &q[i], &out[i], end - i)
         else:
             end = i - here + run
             end = end if end < stop else stop
-            _lookup_span(q, out, table_scalar, i, end)
+            qn_lookup(&table_scalar[0], &q[i], &out[i], end - i)
         i = end
-
-
-cdef void _lookup_span(const uint8_t[::1] q, uint8_t[::1] out, const uint8_t[::1] table, Py_ssize_t start,
-                       Py_ssize_t stop) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(start, stop):
-        out[i] = table[q[i]]
 
 
 def clamp(const qint_t[::1] q, qint_t[::1] out, int32_t lo, int32_t hi, int threads):
