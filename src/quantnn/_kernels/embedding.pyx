@@ -18,14 +18,15 @@ functions that check return the first bad position, or -1.
 from cython.parallel cimport prange
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memcpy
-from numerics cimport qn_float_of_half, qn_fma, qn_half_of_float
+from numerics cimport qn_fma, qn_half_of_float
 
 cdef extern from "simd.h" nogil:
     void qn_floats_of_bytes(const uint8_t* q, float* x) noexcept
+    void qn_floats_of_nibbles(const uint8_t* q, float* x) noexcept
+    float qn_float_of_half_fast(uint16_t h) noexcept
 
 cdef enum:
     LANES = 64  # elements summed in registers
-    HALF = 32   # LANES // 2
     ROWS = 32   # rows summed at a time
 
 
@@ -143,16 +144,10 @@ cdef void _bag(const uint8_t[:, ::1] rows, const int64_t[::1] indices, Py_ssize_
                 n += 1
             i += 1
         d = 0
-        if bits == 8:
-            while d + LANES <= dim:
-                _add8(found, n, d, out + d)
-                d += LANES
-            _add8_rest(found, n, d, dim, out)
-        else:
-            while d + LANES <= dim:
-                _add4(found, n, d, out + d)
-                d += LANES
-            _add4_rest(found, n, d, dim, out)
+        while d + LANES <= dim:
+            _add(found, n, d, bits, out + d)
+            d += LANES
+        _add_rest(found, n, d, dim, bits, out)
 
 
 cdef void _sum8(const uint8_t* rows, Py_ssize_t stride, const int64_t* indices, Py_ssize_t start, Py_ssize_t stop,
@@ -186,64 +181,38 @@ cdef inline void _read(Row* row, Py_ssize_t width, int bits, float weight) noexc
         memcpy(&bias, row.q + width + 4, 4)
     else:
         memcpy(&half, row.q + width, 2)
-        scale = qn_float_of_half(half)
+        scale = qn_float_of_half_fast(half)
         memcpy(&half, row.q + width + 2, 2)
-        bias = qn_float_of_half(half)
+        bias = qn_float_of_half_fast(half)
     row.scale = scale * weight
     row.bias = bias * weight
 
 
-cdef void _add8(const Row* rows, Py_ssize_t n, Py_ssize_t start, float* out) noexcept nogil:
+cdef void _add(const Row* rows, Py_ssize_t n, Py_ssize_t start, int bits, float* out) noexcept nogil:
     cdef Py_ssize_t i, d
     cdef float total[LANES]
     cdef float x[LANES]
-    cdef const uint8_t* q
     cdef float scale, bias
     for d in range(LANES):
         total[d] = out[d]
     for i in range(n):
-        q = rows[i].q + start
         scale = rows[i].scale
         bias = rows[i].bias
-        qn_floats_of_bytes(q, x)
+        if bits == 8:
+            qn_floats_of_bytes(rows[i].q + start, x)
+        else:
+            qn_floats_of_nibbles(rows[i].q + start // 2, x)
         for d in range(LANES):
             total[d] = qn_fma(scale, x[d], total[d] + bias)
     for d in range(LANES):
         out[d] = total[d]
 
 
-cdef void _add8_rest(const Row* rows, Py_ssize_t n, Py_ssize_t start, Py_ssize_t dim, float* out) noexcept nogil:
+cdef void _add_rest(const Row* rows, Py_ssize_t n, Py_ssize_t start, Py_ssize_t dim, int bits,
+                    float* out) noexcept nogil:
     cdef Py_ssize_t i, d
+    cdef uint8_t q
     for i in range(n):
         for d in range(start, dim):
-            out[d] = qn_fma(rows[i].scale, <float>rows[i].q[d], out[d] + rows[i].bias)
-
-
-cdef void _add4(const Row* rows, Py_ssize_t n, Py_ssize_t start, float* out) noexcept nogil:
-    cdef Py_ssize_t i, d
-    cdef float low[HALF]
-    cdef float high[HALF]
-    cdef const uint8_t* q
-    cdef float scale, bias
-    for d in range(HALF):
-        low[d] = out[2 * d]
-        high[d] = out[2 * d + 1]
-    for i in range(n):
-        q = rows[i].q + start // 2
-        scale = rows[i].scale
-        bias = rows[i].bias
-        for d in range(HALF):
-            low[d] = qn_fma(scale, <float>(q[d] & 15), low[d] + bias)
-        for d in range(HALF):
-            high[d] = qn_fma(scale, <float>(q[d] >> 4), high[d] + bias)
-    for d in range(HALF):
-        out[2 * d] = low[d]
-        out[2 * d + 1] = high[d]
-
-
-cdef void _add4_rest(const Row* rows, Py_ssize_t n, Py_ssize_t start, Py_ssize_t dim, float* out) noexcept nogil:
-    cdef Py_ssize_t i, d
-    for i in range(n):
-        for d in range(start // 2, dim // 2):
-            out[2 * d] = qn_fma(rows[i].scale, <float>(rows[i].q[d] & 15), out[2 * d] + rows[i].bias)
-            out[2 * d + 1] = qn_fma(rows[i].scale, <float>(rows[i].q[d] >> 4), out[2 * d + 1] + rows[i].bias)
+            q = rows[i].q[d] if bits == 8 else rows[i].q[d // 2] >> (d % 2 * 4) & 15
+            out[d] = qn_fma(rows[i].scale, <float>q, out[d] + rows[i].bias)
