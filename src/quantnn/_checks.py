@@ -14,6 +14,9 @@ import numpy as np
 
 from .tensor import DType, QTensor, per_tensor_affine
 
+# Longer integers are refused, and not printed either: Python refuses that.
+_LEAST, _MOST = -(2**128), 2**128
+
 
 def kind(x: Any) -> str:
     """Describe a value for an error message."""
@@ -23,14 +26,16 @@ def kind(x: Any) -> str:
         return f"a NumPy array ({x.dtype}, shape {x.shape})"
     if x is None:
         return "None"
+    if hasattr(x, "is_quantized") and not isinstance(x, type):  # torch's; the repr takes time
+        return f"a {type(x).__name__} ({getattr(x, 'dtype', '?')}, shape {tuple(getattr(x, 'shape', ()))})"
     if type(x) is int:
         return f"int {shown(x)}"
     return f"{type(x).__name__} {x!r}"[:80]
 
 
 def shown(x: int) -> str:
-    """An integer for an error message: Python refuses to print very long ones."""
-    return str(x) if -(2**128) < x < 2**128 else f"a number of {x.bit_length()} bits"
+    """An integer for an error message."""
+    return str(x) if _LEAST < x < _MOST else f"a number of {x.bit_length()} bits"
 
 
 def qtensor(op: str, name: str, x: Any, dtypes: tuple[DType, ...] = ()) -> QTensor:
@@ -77,7 +82,7 @@ def integer(op: str, name: str, x: Any, minimum: int | None = None, maximum: int
         raise ValueError(f"{op}: {name} must be at least {minimum}; got {shown(x)}")
     if maximum is not None and x > maximum:
         raise ValueError(f"{op}: {name} must be at most {maximum}; got {shown(x)}")
-    if not -(2**128) < x < 2**128:
+    if not _LEAST < x < _MOST:
         raise ValueError(f"{op}: {name} must be a number of at most 128 bits; got {shown(x)}")
     return int(x)
 
@@ -139,7 +144,13 @@ def truth(op: str, name: str, value: Any) -> bool:
 def fits_memory(op: str, shape: Sequence[int], itemsize: int = 1) -> None:
     """Refuse shapes that no memory has."""
     if math.prod(max(n, 1) for n in shape) * itemsize >= 1 << 62:
-        raise MemoryError(f"{op}: shape {tuple(map(shown, shape))} is too large")
+        raise MemoryError(f"{op}: shape ({', '.join(map(shown, shape))}) is too large")
+
+
+def rank(op: str, n: int) -> None:
+    """Refuse more dimensions than every NumPy has."""
+    if n > 32:
+        raise ValueError(f"{op}: a QTensor must have at most 32 dimensions; got {n}")
 
 
 def array(op: str, name: str, x: Any) -> np.ndarray:

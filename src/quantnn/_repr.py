@@ -54,16 +54,18 @@ class _Style:
 
 def _edges(values: np.ndarray) -> np.ndarray:
     """The elements that a summary shows."""
-    for axis, n in enumerate(values.shape):
+    # the longest axis first; numpy.take would copy all of an array that is not contiguous
+    for axis in sorted(range(values.ndim), key=lambda i: -values.shape[i]):
+        n = values.shape[axis]
         if n > 2 * EDGE:
-            values = np.take(values, [*range(EDGE), *range(n - EDGE, n)], axis)
+            values = values[(slice(None),) * axis + ([*range(EDGE), *range(n - EDGE, n)],)]
     return values
 
 
-def _rows(values: np.ndarray, indent: int, style: _Style, summary: bool) -> str:
+def _rows(values: np.ndarray, indent: int, style: _Style, cuts: tuple[bool, ...]) -> str:
     if values.ndim == 0:
         return style(values.item())
-    cut = summary and len(values) > 2 * EDGE
+    cut = cuts[0]
     if values.ndim == 1:
         if cut:
             parts = [*map(style, values[:EDGE].tolist()), " ...", *map(style, values[-EDGE:].tolist())]
@@ -73,18 +75,23 @@ def _rows(values: np.ndarray, indent: int, style: _Style, summary: bool) -> str:
         lines = [", ".join(parts[i : i + per_line]) for i in range(0, len(parts), per_line)]
         return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
     inner = [*values[:EDGE], *values[-EDGE:]] if cut else list(values)
-    parts = [_rows(v, indent + 1, style, summary) for v in inner]
+    parts = [_rows(v, indent + 1, style, cuts[1:]) for v in inner]
     if cut:
         parts.insert(EDGE, "...")
     return "[" + ("," + "\n" * (values.ndim - 1) + " " * (indent + 1)).join(parts) + "]"
 
 
-def numbers(values: np.ndarray, indent: int) -> str:
-    """The nested brackets of an array; lines after the first begin with `indent` blanks."""
-    if values.size == 0:
+def numbers(values: np.ndarray, indent: int, shape: tuple[int, ...] | None = None) -> str:
+    """The nested brackets of an array; lines after the first begin with `indent` blanks.
+
+    Of an array with many elements the edges are enough, and the `shape` that it has.
+    """
+    shape = values.shape if shape is None else shape
+    if 0 in shape:
         return "[]"
-    summary = values.size > THRESHOLD
-    return _rows(values, indent, _Style(_edges(values) if summary else values), summary)
+    summary = math.prod(shape) > THRESHOLD
+    values = _edges(values) if summary else values
+    return _rows(values, indent, _Style(values), tuple(summary and n > 2 * EDGE for n in shape))
 
 
 def with_fields(text: str, fields: list[str], indent: int) -> str:
@@ -122,4 +129,7 @@ def qtensor(x: QTensor) -> str:
             f"zero_point={array(x.q_per_channel_zero_points())}",
             f"axis={x.q_per_channel_axis()}",
         ]
-    return with_fields("tensor(" + numbers(x.dequantize(), 7), fields, 7)
+    seen = x
+    if x.numel() > THRESHOLD and x._shape is None and not x._channelled:
+        seen = x._like(_edges(x._ints))  # no need to dequantize the others
+    return with_fields("tensor(" + numbers(seen.dequantize(), 7, x.shape), fields, 7)

@@ -7,6 +7,7 @@ A kernel takes its number of threads as an argument and enters an OpenMP region 
 from __future__ import annotations
 
 import math
+import operator
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,9 +96,15 @@ def set_num_threads(n: int) -> None:
     1
     """
     global _number
-    from ._checks import integer  # which needs this module
-
-    value = integer("set_num_threads", "n", n, 1, 1024)
+    try:
+        value = operator.index(n)
+    except Exception:  # torch's tensors raise other errors than TypeError
+        value = None
+    if value is None or isinstance(n, bool):
+        raise TypeError(f"set_num_threads: n must be an int; got {type(n).__name__}")
+    if not 1 <= value <= 1024:
+        got = value if abs(value) < 1 << 63 else "a number of more than 64 bits"
+        raise ValueError(f"set_num_threads: n must be from 1 to 1024; got {got}")
     _number = value if _cpu.openmp() and not _forked else 1
 
 

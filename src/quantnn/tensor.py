@@ -7,6 +7,7 @@ of torch: channels-last after convolutions and pools, whatever the logical shape
 from __future__ import annotations
 
 import builtins
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -291,6 +292,7 @@ class QTensor:
             scales = np.ascontiguousarray(self._scale, np.float64)
             zero_points = np.ascontiguousarray(self._zero_point, np.float32)
             is_float = self._qscheme is per_channel_affine_float_qparams
+            _check_channels("dequantize", ints.shape, self._axis, scales, zero_points)
             kernel(_by_channel(ints, self._axis), _by_channel(out, self._axis), scales, zero_points, is_float)
         return out
 
@@ -446,6 +448,7 @@ class QTensor:
     def unsqueeze(self, dim: int) -> QTensor:
         """The view with a new axis of length 1 at `dim`."""
         at = _wrap_axis("unsqueeze", "dim", dim, self.ndim + 1)
+        _checks.rank("unsqueeze", self.ndim + 1)
         if self._shape is not None:
             out = self._shaped((*self._shape[:at], 1, *self._shape[at:]))
         else:
@@ -470,7 +473,8 @@ class QTensor:
         new = tuple(o if w == -1 and i >= lead else w for i, (w, o) in enumerate(zip(wanted, old, strict=False)))
         if lead < 0 or any(w < 0 or (o not in (1, w)) for w, o in zip(new, old, strict=True)):
             raise ValueError(f"expand: shape {self.shape} cannot be expanded to {wanted}")
-        _checks.fits_memory("expand", new)
+        _checks.rank("expand", len(new))
+        _checks.fits_memory("expand", new, ints.itemsize)
         return self._like(np.broadcast_to(ints, new))
 
     def expand_as(self, other: Any) -> QTensor:
@@ -522,6 +526,7 @@ class QTensor:
         if not self.ndim:
             raise ValueError("chunk: the QTensor must have an axis; got shape ()")
         if self.shape[at] == 0:
+            _checks.integer("chunk", "chunks of an empty axis", chunks, 1, 1 << 16)
             return tuple(self.narrow(at, 0, 0) for _ in range(chunks))
         return self.split(-(-self.shape[at] // chunks), at)
 
@@ -616,7 +621,7 @@ class QTensor:
                     f"copy_: src must have shape {self.shape} and axis {self._axis}; got {_checks.kind(src)}"
                 )
             self._assign("copy_", self._ints, src._ints)
-            self._scale, self._zero_point = src._scale, src._zero_point
+            self._scale, self._zero_point = copy.copy(src._scale), copy.copy(src._zero_point)
             return self
         x = _float_input("copy_", "src", src)
         if x.shape != self.shape:
@@ -720,6 +725,7 @@ class QTensor:
         ints = self._whole("repeat")
         if len(times) < ints.ndim:
             raise ValueError(f"repeat: repeats must have at least {ints.ndim} numbers; got {times}")
+        _checks.rank("repeat", len(times))
         lead = (1,) * (len(times) - ints.ndim) + ints.shape
         _checks.fits_memory("repeat", tuple(n * r for n, r in zip(lead, times, strict=True)), ints.itemsize)
         return self._like(
@@ -896,6 +902,8 @@ class QTensor:
         if self._shape is None:
             return self
         values = np.empty(self._shape, np.uint8)
+        if self._ints.size * 8 // self._dtype.bits < values.size:
+            raise ValueError(f"QTensor: ints must hold {values.size} elements; got {self._ints.size} bytes")
         kernels.quantize.unpack(np.ascontiguousarray(self._ints), values.reshape(-1), self._dtype.bits)
         return self._like(values)
 
@@ -948,6 +956,9 @@ class QTensor:
             kept = len(shape) > at and shape[at] == old[at] and math.prod(shape[:at]) == math.prod(old[:at])
             if not kept:
                 raise ValueError(f"{op}: the channel axis {at} of shape {old} must stay as it is; got {shape}")
+        _checks.rank(op, len(shape))
+        if not n:
+            _checks.fits_memory(op, shape, self._ints.itemsize)
         if self._shape is not None:
             return self._shaped(shape)
         ints = self._ints.reshape(shape)
@@ -1098,6 +1109,7 @@ class QTensor:
             at += 1
         if axis < 0 and scheme is not per_tensor_affine:
             axis = 0  # an index array on the channel axis: refused by the caller
+        _checks.rank(op, len(basic))
         view = QTensor(self._ints[(*basic, Ellipsis)], self._dtype, scale, zero_point, scheme, max(axis, 0))
         return view, tuple(arrays) if any(isinstance(i, np.ndarray) for i in arrays) else ()
 
@@ -1323,6 +1335,15 @@ def _inverse(scale: Any) -> Any:
         return np.float32(1.0) / np.float32(scale)
 
 
+def _check_channels(op: str, shape: tuple[int, ...], axis: int, scales: np.ndarray, zero_points: np.ndarray) -> None:
+    """Refuse a QTensor made with other numbers of parameters than it has channels: a kernel would read past them."""
+    if not 0 <= axis < len(shape) or not scales.shape == zero_points.shape == (shape[axis],):
+        raise ValueError(
+            f"{op}: the QTensor must have one scale and zero point for each channel; "
+            f"got {scales.shape} and {zero_points.shape} for axis {axis} of shape {shape}"
+        )
+
+
 def _by_channel(a: np.ndarray, axis: int) -> np.ndarray:
     """A dense array as (outer, channels, inner) in its memory order."""
     order = _layout.memory_order(a)
@@ -1377,6 +1398,7 @@ def _quantize_channels(x: np.ndarray, scales: np.ndarray, zero_points: np.ndarra
     threads = _threads.threads_for(x.size, _GRAIN)
     inverse = np.ascontiguousarray(_inverse(scales))
     offsets = np.ascontiguousarray(zero_points, np.float32)
+    _check_channels("quantize_per_channel", x.shape, axis, inverse, offsets)
     kernel(_by_channel(x, axis), _by_channel(out, axis), inverse, offsets, dtype.qmin, dtype.qmax, threads)
     if dtype.bits < 8:
         return QTensor(_packed(out, dtype), dtype, scales, zero_points, scheme, axis, x.shape)

@@ -31,10 +31,13 @@ def batch_norm(
     alpha = ((inverse * weight).astype(f64) * (scale / so)).astype(f32)
     beta = ((bias - mean * inverse * weight).astype(f64) / so).astype(f32)
     channels = (-1,) + (1,) * (q.ndim - 2)
-    y = fma(alpha.reshape(channels), (q.astype(np.int64) - zero_point).astype(f32), beta.reshape(channels))
+    alpha, beta = alpha.reshape(channels), beta.reshape(channels)
+    y = fma(alpha, (q.astype(np.int64) - zero_point).astype(f32), beta)
     result = store(np.rint(y).astype(f64) + zo, dtype)
     if qrange(dtype)[1] > 255:
-        # qint32: torch's vector loop, which takes eight channels at a time, adds the zero point before rounding
+        # qint32: torch's vector loop, of eight channels at a time, subtracts in float32 and adds the zero point before
+        # rounding
+        y = fma(alpha, q.astype(f32) - f32(zero_point), beta)
         before = store(np.rint(f32(zo) + y), dtype)
         vector = np.arange(q.shape[1]) < q.shape[1] // 8 * 8
         result = np.where(vector.reshape(channels), before, result)

@@ -5,7 +5,8 @@ Computes, with every f32 one float32 rounding,
     batch_norm   iv = f32(1 / f32(sqrt(f32(var + eps))));  alpha = f32(f32(iv*w) * (s/so))
                  beta = f32(f32(b - f32(f32(mean*iv)*w)) / so)
                  q = clamp(rne(fma(alpha, f32(q - z), beta)) + zo)
-                 qint32: of the channels c < C//8*8 the zero point is added before rounding (rule QS)
+                 qint32: of the channels c < C//8*8 the input is f32(q) - f32(z) and the zero point is added before
+                 rounding (rule QS); of the others q - z does not overflow
     the others   over a group of n elements, S = sum q, S2 = sum q*q:
                  lm = f32(S/n);  mean = f32(lm - z);  var = max(fma(-lm, lm, f32(S2/n)), 0)
                  rs = f32(s / sqrt(f32(f32(var*s)*s) + eps)), the division and the root in float64
@@ -141,9 +142,9 @@ cdef void _batch_norm(const qint_t[::1] x, qint_t[::1] out, const float[::1] alp
         if qint_t is int32_t:
             for c in range(vectors):
                 out[start + c] = qn_clamp(
-                    qn_qs32(qn_fma(alpha[c], <float>qn_sub(x[start + c], z), beta[c]), 1.0, <float>zo), lo, hi)
+                    qn_qs32(qn_fma(alpha[c], <float>x[start + c] - <float>z, beta[c]), 1.0, <float>zo), lo, hi)
             for c in range(vectors, row):
-                v = <double>qn_rint(qn_fma(alpha[c], <float>qn_sub(x[start + c], z), beta[c])) + <double>zo
+                v = <double>qn_rint(qn_fma(alpha[c], <float>(<int64_t>x[start + c] - z), beta[c])) + <double>zo
                 v = v if v < <double>hi else <double>hi
                 out[start + c] = <int32_t>(v if v > <double>lo else <double>lo)
         else:

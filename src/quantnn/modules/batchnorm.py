@@ -11,7 +11,7 @@ from .. import _checks
 from ..ops import _normalization
 from ..tensor import QTensor
 from .module import Module
-from .utils import post_process_qparams, to_numpy
+from .utils import check_attributes, post_process_qparams, to_numpy
 
 
 class _BatchNorm(Module):
@@ -129,7 +129,10 @@ class _BatchNorm(Module):
         op = f"{cls.__name__}.from_float"
         scale, zero_point = post_process_qparams(mod, op)
         if type(mod).__name__ == cls._fused_name:
-            mod = mod[0]
+            try:
+                mod = mod[0]
+            except (TypeError, IndexError, KeyError) as e:
+                raise TypeError(f"{op}: mod must hold a batch norm; got {_checks.kind(mod)}") from e
         return cls._from(op, mod, scale, zero_point)
 
     @classmethod
@@ -155,12 +158,17 @@ class _BatchNorm(Module):
     def _from(cls, op: str, mod: Any, scale: Any, zero_point: Any) -> Self:
         if not all(hasattr(mod, name) for name in ("num_features", "eps", "running_mean", "running_var")):
             raise TypeError(f"{op}: mod must be a batch norm; got {_checks.kind(mod)}")
+        check_attributes(op, mod, "momentum", "weight", "bias")
         new = cls(mod.num_features, mod.eps, mod.momentum)
         for name in ("weight", "bias", "running_mean", "running_var"):
             value = getattr(mod, name)
             if value is None:
                 raise ValueError(f"{op}: mod must have weight, bias and running statistics; got {name}=None")
-            array = np.array(to_numpy(value), np.float32)
+            array = to_numpy(value)
+            if array.dtype.kind != "f":
+                raise TypeError(f"{op}: {name} must be a float array; got {_checks.kind(array)}")
+            with np.errstate(over="ignore"):
+                array = np.array(array, np.float32)
             setattr(new, name, _checks.float_array(op, name, array, (new.num_features,)))
         new.scale = np.array(_checks.scale(op, "scale", scale), np.float32)
         new.zero_point = np.array(_checks.integer(op, "zero_point", zero_point, -(2**31), 2**31 - 1), np.int64)

@@ -7,8 +7,14 @@ from collections import OrderedDict
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, Self, overload
 
+from .. import _checks
 from .module import Module, indent
 from .utils import type_name
+
+
+def _iterable(x: Any) -> bool:
+    """Whether `x` can be iterated over, as an array of no dimensions can't."""
+    return isinstance(x, Iterable) and getattr(x, "ndim", 1) != 0
 
 
 class _Ordered(Module):
@@ -48,7 +54,7 @@ class _Ordered(Module):
 
     def extend(self, modules: Iterable[Module]) -> Self:
         """Add modules at the end; return this container."""
-        if not isinstance(modules, Iterable):
+        if not _iterable(modules):
             raise TypeError(
                 f"{type(self).__name__}.extend should be called with an iterable, but got {type(modules).__name__}"
             )
@@ -61,6 +67,7 @@ class _Ordered(Module):
         if not isinstance(module, Module):
             raise TypeError(f"{type(self).__name__}.insert: module must be a Module; got {type_name(module)}")
         n = len(self._modules)
+        index = _checks.integer(f"{type(self).__name__}.insert", "index", index)
         if not -n <= index <= n:
             raise IndexError(f"Index out of range: {index}")
         modules = list(self._modules.values())
@@ -305,7 +312,7 @@ class ModuleDict(Module):
         ValueError
             An element is not a pair.
         """
-        if not isinstance(modules, Iterable):
+        if not _iterable(modules):
             raise TypeError(
                 "ModuleDict.update should be called with an iterable of key/value pairs, "
                 f"but got {type(modules).__name__}"
@@ -315,7 +322,7 @@ class ModuleDict(Module):
         else:
             pairs = modules
         for i, pair in enumerate(pairs):
-            if not isinstance(pair, Iterable):
+            if not _iterable(pair):
                 raise TypeError(f"ModuleDict update sequence element #{i} should be Iterable; is {type(pair).__name__}")
             pair = tuple(pair)
             if len(pair) != 2:

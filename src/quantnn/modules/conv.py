@@ -12,7 +12,9 @@ from ..ops import _conv
 from ..tensor import QTensor, qint8, quint8
 from .module import Module
 from .utils import (
+    check_attributes,
     check_float_module,
+    check_reference_module,
     fold_batch_norm,
     from_torch,
     observer_dtype,
@@ -80,7 +82,9 @@ class _ConvNd(Module):
         has_bias = _checks.truth(op, "bias", bias)
         _checks.fits_memory(op, self._weight_shape())
         weight = np.zeros(self._weight_shape(), np.int8)
-        self.set_weight_bias(QTensor(weight, qint8, 1.0, 0), np.zeros(self.out_channels, np.float32) if has_bias else None)
+        self.set_weight_bias(
+            QTensor(weight, qint8, 1.0, 0), np.zeros(self.out_channels, np.float32) if has_bias else None
+        )
         self.scale = 1.0
         self.zero_point = 0
 
@@ -245,6 +249,7 @@ class _ConvNd(Module):
         name = f"Conv{cls._ndim}d"
         qat = hasattr(mod, "weight_fake_quant")
         check_float_module(op, mod, *((name, f"ConvBn{cls._ndim}d") if qat else (name,)))
+        check_attributes(op, mod, "bias")
         source = fold_batch_norm(mod) if qat and hasattr(mod, "bn") else mod
         observer = weight_observer(source, op, use_precomputed_fake_quant)
         if observer_dtype(observer) is not qint8:
@@ -272,22 +277,34 @@ class _ConvNd(Module):
         -------
         Conv1d, Conv2d or Conv3d
         """
+        op = f"{cls.__name__}.from_reference"
+        check_reference_module(op, ref_qconv)
         module = cls._like(ref_qconv, ref_qconv.bias is not None)
         module.set_weight_bias(from_torch(ref_qconv.get_quantized_weight()), from_torch(ref_qconv.bias))
-        module.scale = float(output_scale)
-        module.zero_point = int(output_zero_point)
+        module.scale, module.zero_point = _checks.qparams(op, output_scale, output_zero_point, quint8)
         return module
 
     @classmethod
     def _like(cls, mod: Any, bias: bool) -> Self:
+        names = (
+            "in_channels",
+            "out_channels",
+            "kernel_size",
+            "stride",
+            "padding",
+            "dilation",
+            "groups",
+            "padding_mode",
+        )
+        check_attributes(cls.__name__, mod, *names)
         padding = mod.padding
         if isinstance(padding, str):
             raise ValueError(
                 f"{cls.__name__}: padding must be an int or {cls._ndim} ints; got {padding!r}. Give the numbers"
             )
         return cls(
-            mod.in_channels, mod.out_channels, tuple(mod.kernel_size), tuple(mod.stride), tuple(padding),
-            tuple(mod.dilation), mod.groups, bias, mod.padding_mode,
+            mod.in_channels, mod.out_channels, mod.kernel_size, mod.stride, padding, mod.dilation, mod.groups, bias,
+            mod.padding_mode,
         )  # fmt: skip
 
 

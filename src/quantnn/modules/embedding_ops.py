@@ -15,6 +15,7 @@ from .module import Module
 from .utils import (
     as_dtype,
     as_qscheme,
+    check_attributes,
     check_float_module,
     from_torch,
     observer_dtype,
@@ -112,7 +113,9 @@ class EmbeddingPackedParams(Module):
             else:
                 here = self._packed_weight.shape
                 if as_dtype(dtype) is not table.dtype:
-                    error_msgs.append(f"{prefix}dtype must be that of the weight, {table.dtype.name}; got {_checks.kind(dtype)}")
+                    error_msgs.append(
+                        f"{prefix}dtype must be that of the weight, {table.dtype.name}; got {_checks.kind(dtype)}"
+                    )
                 elif table.shape != here:
                     error_msgs.append(
                         f"size mismatch for {key}: copying a param with shape {size_repr(table.shape)} from "
@@ -168,6 +171,7 @@ qscheme=torch.per_channel_affine_float_qparams)
 
     _version = 1
     _float_name = "Embedding"
+    _float_attributes: tuple[str, ...] = ()
 
     num_embeddings: int
     embedding_dim: int
@@ -279,6 +283,7 @@ qscheme=torch.per_channel_affine_float_qparams)
         """
         op = f"{cls.__name__}.from_float"
         check_float_module(op, mod, cls._float_name)
+        check_attributes(op, mod, "num_embeddings", "embedding_dim", "weight", *cls._float_attributes)
         observer = _observer(op, mod)
         dtype = observer_dtype(observer)
         qscheme = as_qscheme(getattr(observer, "qscheme", None))
@@ -298,6 +303,8 @@ qscheme=torch.per_channel_affine_float_qparams)
                 f"{cls.__name__}.from_reference: ref_embedding must be a reference module; "
                 f"got {_checks.kind(ref_embedding)}"
             )
+        names = ("num_embeddings", "embedding_dim", "weight_dtype", *cls._float_attributes)
+        check_attributes(f"{cls.__name__}.from_reference", ref_embedding, *names)
         weight = from_torch(ref_embedding.get_quantized_weight())
         return cls._from_weight(ref_embedding, weight, ref_embedding.weight_dtype)
 
@@ -348,6 +355,7 @@ class EmbeddingBag(Embedding):
     """
 
     _float_name = "EmbeddingBag"
+    _float_attributes = ("mode", "include_last_offset")
 
     mode: str
     pruned_weights: bool
@@ -434,8 +442,11 @@ class EmbeddingBag(Embedding):
 def _observer(op: str, mod: Any) -> Any:
     """The weight observer of a float module after it saw the weight: torch's default one if the qconfig has none."""
     trained = getattr(mod, "weight_fake_quant", None) is not None
-    if not trained and hasattr(mod, "qconfig") and (mod.qconfig is None or mod.qconfig.weight is None):
-        return _RowObserver(to_numpy(mod.weight))
+    if not trained and hasattr(mod, "qconfig") and (mod.qconfig is None or getattr(mod.qconfig, "weight", 0) is None):
+        weight = to_numpy(mod.weight)
+        if weight.dtype.kind != "f" or weight.ndim != 2:
+            raise TypeError(f"{op}: mod.weight must be a float array (R, D); got {_checks.kind(weight)}")
+        return _RowObserver(weight)
     return weight_observer(mod, op)
 
 
@@ -452,7 +463,10 @@ class _RowObserver:
         self._weight = np.asarray(weight, np.float32)
 
     def calculate_qparams(self) -> tuple[np.ndarray, np.ndarray]:
+        if not self._weight.size:
+            return np.ones(len(self._weight), np.float32), np.zeros(len(self._weight), np.float32)
         low, high = self._weight.min(axis=1), self._weight.max(axis=1)
-        scale = (high - low) / np.float32(255)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scale = (high - low) / np.float32(255)
         scale = np.where(scale > np.finfo(np.float32).eps, scale, np.float32(1)).astype(np.float32)
         return scale, -low / scale

@@ -13,6 +13,7 @@ from ..tensor import DType, QScheme, QTensor, per_channel_affine, per_tensor_aff
 from .module import Module
 from .utils import (
     as_dtype,
+    check_attributes,
     check_float_module,
     check_reference_module,
     fold_batch_norm,
@@ -292,6 +293,7 @@ class Linear(Module):
         qat = hasattr(mod, "weight_fake_quant")
         if not qat:
             check_float_module(op, mod, *cls._float_names)
+        check_attributes(op, mod, "in_features", "out_features", "bias")
         scale, zero_point = post_process_qparams(mod, op)
         source = fold_batch_norm(mod) if qat and hasattr(mod, "bn") else mod
         observer = weight_observer(source, op, use_precomputed_fake_quant)
@@ -320,6 +322,7 @@ class Linear(Module):
         """
         op = f"{cls.__name__}.from_reference"
         check_reference_module(op, ref_qlinear)
+        check_attributes(op, ref_qlinear, "in_features", "out_features")
         module = cls(ref_qlinear.in_features, ref_qlinear.out_features)
         module.set_weight_bias(from_torch(ref_qlinear.get_quantized_weight()), from_torch(ref_qlinear.bias))
         module.scale, module.zero_point = _checks.qparams(op, output_scale, output_zero_point, quint8)

@@ -25,7 +25,7 @@ class _Norm(Module):
     def _set_affine(self, op: str, weight: Any, bias: Any, shape: tuple[int, ...]) -> None:
         for name, value in (("weight", weight), ("bias", bias)):
             if value is not None:
-                value = _checks.float_array(op, name, from_torch(value), shape)
+                value = _checks.float_array(op, name, from_torch(value), shape).copy()
             self.register_parameter(name, value)
 
     def _set_qparams(self, op: str, scale: Any, zero_point: Any) -> None:

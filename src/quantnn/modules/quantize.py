@@ -121,7 +121,7 @@ class Quantize(Module):
         Quantize
         """
         scale, zero_point = post_process_qparams(mod, "Quantize.from_float")
-        return Quantize(scale, zero_point, mod.activation_post_process.dtype)
+        return Quantize(scale, zero_point, getattr(mod.activation_post_process, "dtype", None))
 
     def extra_repr(self) -> str:
         scale = format_float(self.scale.item())

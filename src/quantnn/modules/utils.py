@@ -193,8 +193,10 @@ def post_process_qparams(mod: Any, op: str | None = None) -> tuple[float, int]:
     if scale.size != 1 or zero_point.size != 1:
         raise ValueError(f"{op}: mod's observer must observe per tensor; got {scale.size} scales")
     value, zp = np.float32(scale.reshape(())), zero_point.reshape(())
-    if not np.isfinite(value) or not np.isfinite(zp):
-        raise ValueError(f"{op}: mod's observer must have a finite scale and zero point; got {value}, {zp}")
+    if not np.isfinite(value) or not np.isfinite(zp) or value <= 0 or zp != np.trunc(zp):
+        raise ValueError(
+            f"{op}: mod's observer must have a finite, positive scale and a whole zero point; got {value}, {zp}"
+        )
     return float(value), int(zp)
 
 
@@ -208,7 +210,12 @@ def observer_qparams(observer: Any, op: str = "from_float") -> tuple[np.ndarray,
     except Exception as e:  # torch's observers without qparams raise a bare Exception
         name = type(observer).__name__
         raise TypeError(f"{op}: the observer must have qparams; a {name} has none: {e}") from e
-    return to_numpy(result[0]), to_numpy(result[1])
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        raise TypeError(f"{op}: the observer's calculate_qparams must return scale and zero point; got {kind(result)}")
+    scale, zero_point = map(to_numpy, result)
+    if scale.dtype.kind not in "iuf" or zero_point.dtype.kind not in "iuf":
+        raise TypeError(f"{op}: the observer's qparams must be numbers; got {kind(scale)} and {kind(zero_point)}")
+    return scale, zero_point
 
 
 def weight_observer(mod: Any, op: str = "from_float", use_precomputed_fake_quant: bool = False) -> Any:
@@ -241,6 +248,8 @@ def weight_observer(mod: Any, op: str = "from_float", use_precomputed_fake_quant
     if not use_precomputed_fake_quant:
         if getattr(mod, "weight", None) is None:
             raise TypeError(f"{op}: mod must have a weight; got a {type(mod).__name__}")
+        if not callable(observer):
+            raise TypeError(f"{op}: mod's qconfig must make an observer for the weight; got {kind(observer)}")
         observer(mod.weight)
     return observer
 
@@ -337,6 +346,26 @@ def check_float_module(op: str, mod: Any, *names: str) -> str:
         got = name if is_module(mod) else kind(mod)
         raise TypeError(f"{op}: mod must be a {' or '.join(names)}; got {got}")
     return name
+
+
+def check_attributes(op: str, mod: Any, *names: str) -> None:
+    """Refuse a float module without the attributes that are read of it."""
+    for name in names:
+        if not hasattr(mod, name):
+            raise TypeError(f"{op}: the module must have {name}; got a {type(mod).__name__} without it")
+
+
+def check_reference_module(op: str, mod: Any) -> None:
+    """Refuse what is no reference quantized module of torch.
+
+    Raises
+    ------
+    TypeError
+        It has no ``get_quantized_weight``.
+    """
+    if not is_module(mod) or not hasattr(mod, "get_quantized_weight"):
+        raise TypeError(f"{op}: the module must be a reference quantized one; got {kind(mod)}")
+    check_attributes(op, mod, "bias")
 
 
 def is_module(x: Any) -> bool:

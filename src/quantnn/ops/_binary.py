@@ -420,6 +420,7 @@ def _flat(ints: np.ndarray, order: tuple[int, ...] | None) -> np.ndarray:
 def _plan_for(op: str, a: np.ndarray, b: np.ndarray, resizes: bool) -> _Plan:
     plan = _plan(a.shape, a.strides, b.shape, b.strides, a.itemsize, resizes)
     if plan is None:
+        _checks.rank(op, max(a.ndim, b.ndim))
         raise ValueError(f"{op}: qa and qb must have shapes that broadcast; got {a.shape} and {b.shape}")
     return plan
 
@@ -441,7 +442,7 @@ def _plan(
     """
     try:
         shape = np.broadcast_shapes(shape_a, shape_b)
-    except ValueError:
+    except (ValueError, RuntimeError):  # the latter for more than 32 dimensions
         return None
     n = len(shape)
     across_a, across_b = _across(shape, shape_a, strides_a), _across(shape, shape_b, strides_b)

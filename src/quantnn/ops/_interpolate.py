@@ -128,7 +128,9 @@ def interpolate(
     if align_corners is not None and mode in ("nearest", "nearest-exact", "area"):
         raise ValueError(f"{op}: align_corners must be None in mode {mode!r}; got {_checks.kind(align_corners)}")
     corners = align_corners is not None and _checks.flag(op, "align_corners", align_corners)
-    recompute = recompute_scale_factor is not None and _checks.flag(op, "recompute_scale_factor", recompute_scale_factor)
+    recompute = recompute_scale_factor is not None and _checks.flag(
+        op, "recompute_scale_factor", recompute_scale_factor
+    )
     if _checks.flag(op, "antialias", antialias):
         if mode not in ("bilinear", "bicubic", "lanczos"):
             raise ValueError(f"{op}: antialias must be False in mode {mode!r}")

@@ -42,6 +42,8 @@ def check_weight(op: str, weight: Any, bias: Any, ndim: int, shape: str) -> Weig
             raise ValueError(f"{op}: weight must be quantized along axis 0, its output channels; got {weight._axis}")
         scale = np.asarray(weight._scale).astype(np.float32)
         zero_point = np.asarray(weight._zero_point).astype(np.int32)
+        if not scale.shape == zero_point.shape == (n,):
+            raise ValueError(f"{op}: weight must have one scale and zero point for each of its {n} output channels")
         per_channel = True
     else:
         raise ValueError(
