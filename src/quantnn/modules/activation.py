@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from .. import _checks
 from ..ops import _unary
 from ..tensor import QTensor
 from .module import Module
-from .utils import is_module, post_process_qparams, take_qparams
+from .output import OutputModule
+from .utils import is_module, post_process_qparams
 
 
 def _attribute(op: str, mod: Any, name: str) -> Any:
@@ -147,7 +148,7 @@ class Hardswish(Module):
         return cls(scale, zero_point)
 
 
-class ELU(Module):
+class ELU(OutputModule):
     """Compute ``x`` where ``x > 0``, else ``alpha * (exp(x) - 1)``.
 
     Parameters
@@ -183,11 +184,6 @@ class ELU(Module):
         """Apply it to a QTensor of any shape."""
         return _unary.elu(input, self.scale, self.zero_point, self.alpha)
 
-    def _save_to_state_dict(self, destination: MutableMapping[str, Any], prefix: str, keep_vars: bool = False) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        destination[prefix + "scale"] = np.array(self.scale, dtype=np.float32)
-        destination[prefix + "zero_point"] = np.array(self.zero_point, dtype=np.int64)
-
     def _load_from_state_dict(
         self,
         state_dict: dict[str, Any],
@@ -198,10 +194,8 @@ class ELU(Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        if prefix + "scale" in state_dict or prefix + "zero_point" in state_dict:
-            qparams = take_qparams(state_dict, prefix, missing_keys, error_msgs)
-            if qparams is not None:
-                self.scale, self.zero_point = qparams
+        if prefix + "scale" not in state_dict and prefix + "zero_point" not in state_dict:  # torch's has neither
+            state_dict |= {prefix + "scale": self.scale, prefix + "zero_point": self.zero_point}
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )

@@ -10,23 +10,20 @@ import numpy as np
 from .. import _checks
 from ..ops import _conv
 from ..tensor import QTensor, qint8, quint8
-from .module import Module
+from .output import OutputModule
 from .utils import (
     check_attributes,
     check_float_module,
     check_reference_module,
-    fold_batch_norm,
     from_torch,
+    load_weight,
     observer_dtype,
     post_process_qparams,
-    quantize_weight,
-    size_repr,
-    take_qparams,
-    weight_observer,
+    qint8_weight,
 )
 
 
-class _ConvNd(Module):
+class _ConvNd(OutputModule):
     """What the convolutions share. A subclass sets the number of dimensions and the padding modes it has."""
 
     _ndim: int
@@ -42,8 +39,6 @@ class _ConvNd(Module):
     output_padding: tuple[int, ...]
     groups: int
     padding_mode: str
-    scale: float
-    zero_point: int
     _packed_params: _conv.PackedConv
 
     def __init__(
@@ -182,10 +177,8 @@ class _ConvNd(Module):
         return (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
 
     def _save_to_state_dict(self, destination: MutableMapping[str, Any], prefix: str, keep_vars: bool = False) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
         destination[prefix + "weight"], destination[prefix + "bias"] = self._weight_bias()
-        destination[prefix + "scale"] = np.array(self.scale, np.float32)
-        destination[prefix + "zero_point"] = np.array(self.zero_point, np.int64)
+        super()._save_to_state_dict(destination, prefix, keep_vars)
 
     def _load_from_state_dict(
         self,
@@ -205,20 +198,7 @@ class _ConvNd(Module):
             missing_keys.append(key)
         else:
             weight = state_dict.pop(key)
-            here = self._weight_shape()
-            if isinstance(weight, QTensor) and weight.shape != here:
-                error_msgs.append(
-                    f"size mismatch for {key}: copying a param with shape {size_repr(weight.shape)} from checkpoint, "
-                    f"the shape in current model is {size_repr(here)}."
-                )
-            else:
-                try:
-                    self.set_weight_bias(weight, bias)
-                except (TypeError, ValueError) as e:
-                    error_msgs.append(f"{key}: {e}")
-        qparams = take_qparams(state_dict, prefix, missing_keys, error_msgs)
-        if qparams is not None:
-            self.scale, self.zero_point = qparams
+            load_weight(key, weight, self._weight_shape(), lambda: self.set_weight_bias(weight, bias), error_msgs)
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
@@ -247,16 +227,12 @@ class _ConvNd(Module):
         """
         op = f"{cls.__name__}.from_float"
         name = f"Conv{cls._ndim}d"
-        qat = hasattr(mod, "weight_fake_quant")
-        check_float_module(op, mod, *((name, f"ConvBn{cls._ndim}d") if qat else (name,)))
+        trained = (f"ConvBn{cls._ndim}d",) if hasattr(mod, "weight_fake_quant") else ()
+        check_float_module(op, mod, name, *trained)
         check_attributes(op, mod, "bias")
-        source = fold_batch_norm(mod) if qat and hasattr(mod, "bn") else mod
-        observer = weight_observer(source, op, use_precomputed_fake_quant)
-        if observer_dtype(observer) is not qint8:
-            raise TypeError(f"{op}: the weight observer must have dtype qint8; got {observer.dtype}")
-        weight = quantize_weight(source.weight, observer, op)
-        module = cls._like(mod, source.bias is not None)
-        module.set_weight_bias(weight, from_torch(source.bias))
+        weight, bias = qint8_weight(op, mod, use_precomputed_fake_quant)
+        module = cls._like(mod, bias is not None)
+        module.set_weight_bias(weight, bias)
         output = getattr(mod, "activation_post_process", None)
         if output is not None and observer_dtype(output) is not None:
             module.scale, module.zero_point = post_process_qparams(mod, op)

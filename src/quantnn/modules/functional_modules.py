@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -11,8 +11,9 @@ from .. import _checks
 from ..ops import _binary
 from ..tensor import QTensor
 from .module import Module
+from .output import OutputModule
 from .simple import Identity
-from .utils import check_float_module, post_process_qparams, take_qparams
+from .utils import check_float_module, post_process_qparams
 
 
 class FloatFunctional(Module):
@@ -80,7 +81,7 @@ class FloatFunctional(Module):
         return self.activation_post_process(np.maximum(total, np.float32(0)))
 
 
-class QFunctional(Module):
+class QFunctional(OutputModule):
     """Operations on QTensors, with one scale and zero point for their results.
 
     Attributes
@@ -143,28 +144,6 @@ class QFunctional(Module):
     def add_relu(self, x: QTensor, y: QTensor) -> Any:
         """``max(x + y, 0)``, as `quantnn.ops.add_relu`."""
         return self.activation_post_process(_binary.add_relu(x, y, self.scale, self.zero_point))
-
-    def _save_to_state_dict(self, destination: MutableMapping[str, Any], prefix: str, keep_vars: bool = False) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        destination[prefix + "scale"] = np.array(self.scale, dtype=np.float32)
-        destination[prefix + "zero_point"] = np.array(self.zero_point, dtype=np.int64)
-
-    def _load_from_state_dict(
-        self,
-        state_dict: dict[str, Any],
-        prefix: str,
-        local_metadata: Mapping[str, Any],
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
-        qparams = take_qparams(state_dict, prefix, missing_keys, error_msgs)
-        if qparams is not None:
-            self.scale, self.zero_point = qparams
-        super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, False, missing_keys, unexpected_keys, error_msgs
-        )
 
     def extra_repr(self) -> str:
         return f"scale={self.scale}, zero_point={self.zero_point}"

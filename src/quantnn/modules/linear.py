@@ -11,19 +11,16 @@ from .. import _checks
 from ..ops import _linear
 from ..tensor import DType, QScheme, QTensor, per_channel_affine, per_tensor_affine, qint8, quint8
 from .module import Module
+from .output import OutputModule
 from .utils import (
     as_dtype,
     check_attributes,
     check_float_module,
     check_reference_module,
-    fold_batch_norm,
     from_torch,
-    observer_dtype,
+    load_weight,
     post_process_qparams,
-    quantize_weight,
-    size_repr,
-    take_qparams,
-    weight_observer,
+    qint8_weight,
 )
 
 
@@ -95,16 +92,7 @@ class LinearPackedParams(Module):
             error_msgs.append(f"{prefix}dtype must be qint8; got {_checks.kind(dtype)}")
         elif weight is not None:
             here = (self._packed_params.out_features, self._packed_params.in_features)
-            if isinstance(weight, QTensor) and weight.shape != here:
-                error_msgs.append(
-                    f"size mismatch for {key}: copying a param with shape {size_repr(weight.shape)} from checkpoint, "
-                    f"the shape in current model is {size_repr(here)}."
-                )
-            else:
-                try:
-                    self.set_weight_bias(weight, bias)
-                except (TypeError, ValueError) as e:
-                    error_msgs.append(f"{key}: {e}")
+            load_weight(key, weight, here, lambda: self.set_weight_bias(weight, bias), error_msgs)
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
@@ -120,7 +108,7 @@ def _linear_dtype(op: str, dtype: Any) -> DType:
     return found
 
 
-class Linear(Module):
+class Linear(OutputModule):
     """A linear layer on quint8 tensors, with a qint8 weight.
 
     Parameters
@@ -161,8 +149,6 @@ class Linear(Module):
 
     in_features: int
     out_features: int
-    scale: float
-    zero_point: int
     _packed_params: LinearPackedParams
 
     def __init__(self, in_features: int, out_features: int, bias_: bool = True, dtype: Any = qint8) -> None:
@@ -242,11 +228,6 @@ class Linear(Module):
             raise ValueError(f"{type(self).__name__}.set_weight_bias: w must have shape {here}; got {w.shape}")
         self._packed_params.set_weight_bias(w, b)
 
-    def _save_to_state_dict(self, destination: MutableMapping[str, Any], prefix: str, keep_vars: bool = False) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        destination[prefix + "scale"] = np.array(self.scale, np.float32)
-        destination[prefix + "zero_point"] = np.array(self.zero_point, np.int64)
-
     def _load_from_state_dict(
         self,
         state_dict: dict[str, Any],
@@ -257,9 +238,6 @@ class Linear(Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        qparams = take_qparams(state_dict, prefix, missing_keys, error_msgs)
-        if qparams is not None:
-            self.scale, self.zero_point = qparams
         if prefix + "weight" in state_dict:  # version 1 had no child module
             for name in ("weight", "bias"):
                 if prefix + name in state_dict:
@@ -290,18 +268,13 @@ class Linear(Module):
             `mod` is another class, has no observers, or its weight observer's dtype is not qint8.
         """
         op = f"{cls.__name__}.from_float"
-        qat = hasattr(mod, "weight_fake_quant")
-        if not qat:
+        if not hasattr(mod, "weight_fake_quant"):
             check_float_module(op, mod, *cls._float_names)
         check_attributes(op, mod, "in_features", "out_features", "bias")
         scale, zero_point = post_process_qparams(mod, op)
-        source = fold_batch_norm(mod) if qat and hasattr(mod, "bn") else mod
-        observer = weight_observer(source, op, use_precomputed_fake_quant)
-        if observer_dtype(observer) is not qint8:
-            raise TypeError(f"{op}: the weight observer must have dtype qint8; got {observer.dtype}")
-        weight = quantize_weight(source.weight, observer, op)
+        weight, bias = qint8_weight(op, mod, use_precomputed_fake_quant)
         module = cls(mod.in_features, mod.out_features)
-        module.set_weight_bias(weight, from_torch(source.bias))
+        module.set_weight_bias(weight, bias)
         module.scale, module.zero_point = scale, zero_point
         return module
 

@@ -5,6 +5,7 @@ torch's tensors, dtypes and modules are read by their attributes only: whoever p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -386,22 +387,35 @@ def format_float(value: float) -> str:
 # What modules with weights share
 
 
-def take_qparams(
-    state_dict: dict[str, Any], prefix: str, missing_keys: list[str], error_msgs: list[str]
-) -> tuple[float, int] | None:
-    """Take ``scale`` and ``zero_point`` out of a state dict; None, with the reason noted, if unfit."""
-    found: list[Any] = []
-    for name in ("scale", "zero_point"):
-        key = prefix + name
-        if key not in state_dict:
-            missing_keys.append(key)
-            continue
-        check = _checks.number if name == "scale" else _checks.integer
-        try:
-            found.append(check(key, "the value", state_dict.pop(key)))
-        except (TypeError, ValueError) as e:
-            error_msgs.append(str(e))
-    return (found[0], found[1]) if len(found) == 2 else None
+def load_weight(key: str, weight: Any, shape: tuple[int, ...], take: Callable[[], None], error_msgs: list[str]) -> None:
+    """Let a module `take` a weight of a state dict, whose shape must be the module's; note why if it can't be."""
+    if isinstance(weight, QTensor) and weight.shape != shape:
+        error_msgs.append(
+            f"size mismatch for {key}: copying a param with shape {size_repr(weight.shape)} from checkpoint, "
+            f"the shape in current model is {size_repr(shape)}."
+        )
+        return
+    try:
+        take()
+    except (TypeError, ValueError) as e:
+        error_msgs.append(f"{key}: {e}")
+
+
+def qint8_weight(op: str, mod: Any, use_precomputed_fake_quant: bool) -> tuple[QTensor, Any]:
+    """The weight of a float linear layer or convolution, quantized by its observer, and its bias or None.
+
+    After quantization-aware training with a batch norm, that is folded into both.
+
+    Raises
+    ------
+    TypeError
+        There is no observer, or its dtype is not qint8.
+    """
+    source = fold_batch_norm(mod) if hasattr(mod, "weight_fake_quant") and hasattr(mod, "bn") else mod
+    observer = weight_observer(source, op, use_precomputed_fake_quant)
+    if observer_dtype(observer) is not _tensor.qint8:
+        raise TypeError(f"{op}: the weight observer must have dtype qint8; got {observer.dtype}")
+    return quantize_weight(source.weight, observer, op), from_torch(source.bias)
 
 
 def fold_batch_norm(mod: Any) -> Any:
