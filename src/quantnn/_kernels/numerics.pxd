@@ -20,7 +20,6 @@ cdef extern from "numerics.h" nogil:
     float qn_dv_offset(float scale, int32_t zero_point) noexcept
     float qn_dv(int32_t q, float scale, float offset) noexcept
     uint16_t qn_half_of_float(float x) noexcept
-    float qn_float_of_half(uint16_t h) noexcept
 
 # The integers of a QTensor: quint8, qint8, qint32.
 ctypedef fused qint_t:

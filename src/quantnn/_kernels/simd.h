@@ -45,16 +45,17 @@
 
 /* Each section defines
  *   QN_LANES, QN_X_BIAS              int32 lanes to a vector; what the dot product subtracts from x
- *   QN_NV, qn_max_rows[]             most vectors in a tile, and the most rows for each count of vectors
- *   qn_vi, qn_vf                     vectors of int32 and float32
+ *   QN_NV, QN_ROWS_1 ...             most vectors in a tile, and the most rows for each count of vectors
+ *   qn_vi                            a vector of int32
  *   qn_act, qn_wgt                   activations and weights ready for qn_dot
  *   qn_broadcast(p), qn_weights(p)   load four bytes for every lane; a vector of weights
  *   qn_dot(acc, a, w)                acc += the four products of each lane
- *   qn_load_i, qn_add_i, qn_mul_sub(acc, row, zw)
+ *   qn_zero, qn_load_i, qn_add_i, qn_mul_sub(acc, row, zw)
  *   qn_requantize(acc, b, inv, m)    to int32, before the zero point
  *   qn_store(out, i0, i1, i2, i3, zo, lo, n)    4 * LANES columns, of which n are stored
  *   qn_store_rows(out, stride, nv, rows, i, zo, lo, n)    4 / nv rows of nv vectors, of which `rows` exist; optional
  *   qn_interleave(rows, offset, n, a[4])        depthwise: four rows of bytes to four qn_act
+ *   qn_store_channels(out, i, zo, lo, n)        depthwise: 4 * LANES channels in the order of qn_interleave
  */
 
 #if defined(QUANTNN_LEVEL_avx512vnni) || defined(QUANTNN_LEVEL_amx)
@@ -546,6 +547,15 @@ typedef struct {
     ptrdiff_t x_offset;        /* added to every row pointer (groups) */
 } qn_panel;
 
+/* Requantize and store one row of nv vectors. */
+QN_INLINE void qn_finish_row(const int nv, const qn_panel *p, const qn_vi *acc, uint8_t *out)
+{
+    qn_vi i[4];
+    QN_UNROLL for (int v = 0; v < 4; v++)
+        i[v] = v < nv ? qn_requantize(acc[v < nv ? v : 0], p->b + v * QN_LANES, p->inv, p->m + v * QN_LANES) : qn_zero();
+    qn_store(out, i[0], i[1], i[2], i[3], p->zo, p->lo, p->columns);
+}
+
 /* rows[tap * stride + r] points to row r's bytes at a tap; sums[r] is the sum of the row's bytes (where zw is used). */
 QN_INLINE void qn_tile_body(const int nv, const int mr, const qn_panel *p, const uint8_t *const *rows,
                             ptrdiff_t stride, const int32_t *sums, uint8_t *out, ptrdiff_t out_stride)
@@ -605,13 +615,7 @@ QN_INLINE void qn_tile_body(const int nv, const int mr, const qn_panel *p, const
         return;
     }
 #endif
-    QN_UNROLL for (int r = 0; r < mr; r++) {
-        qn_vi i[4];
-        QN_UNROLL for (int v = 0; v < 4; v++)
-            i[v] = v < nv ? qn_requantize(acc[r][v < nv ? v : 0], p->b + v * QN_LANES, p->inv, p->m + v * QN_LANES)
-                          : qn_zero();
-        qn_store(out + r * out_stride, i[0], i[1], i[2], i[3], p->zo, p->lo, p->columns);
-    }
+    QN_UNROLL for (int r = 0; r < mr; r++) qn_finish_row(nv, p, acc[r], out + r * out_stride);
 }
 
 typedef void qn_tile_fn(const qn_panel *p, const uint8_t *const *rows, ptrdiff_t stride, const int32_t *sums,
@@ -763,17 +767,15 @@ static void qn_tile_amx(int nv, int mr, const qn_panel *p, const uint8_t *const 
     _tile_release();
     __asm__ volatile("" ::: "memory");
     for (int r = 0; r < mr; r++) {
-        qn_vi i[4];
-        QN_UNROLL for (int v = 0; v < 4; v++) {
-            i[v] = qn_zero();
+        qn_vi whole[QN_NV];
+        QN_UNROLL for (int v = 0; v < QN_NV; v++) {
             if (v < nv) {
-                qn_vi a = qn_add_i(qn_load_i(&acc[r][v * 16]), qn_load_i(p->offset + v * 16));
+                whole[v] = qn_add_i(qn_load_i(&acc[r][v * 16]), qn_load_i(p->offset + v * 16));
                 if (p->zw != NULL)
-                    a = qn_mul_sub(a, sums[r], p->zw + v * 16);
-                i[v] = qn_requantize(a, p->b + v * 16, p->inv, p->m + v * 16);
+                    whole[v] = qn_mul_sub(whole[v], sums[r], p->zw + v * 16);
             }
         }
-        qn_store(out + r * out_stride, i[0], i[1], i[2], i[3], p->zo, p->lo, p->columns);
+        qn_finish_row(nv, p, whole, out + r * out_stride);
     }
 }
 
