@@ -123,6 +123,9 @@ def zero_point(op: str, name: str, x: Any, dtype: DType) -> int:
 
 def qparams(op: str, scale_: Any, zero_point_: Any, dtype: DType) -> tuple[float, int]:
     """An operator's output `scale` and `zero_point`."""
+    plain = type(scale_) is float and type(zero_point_) is int
+    if plain and 1e-37 < scale_ < 1e37 and dtype.qmin <= zero_point_ <= dtype.qmax:
+        return scale_, zero_point_  # nearly every call ends here; what follows finds out what is wrong
     return scale(op, "scale", scale_), zero_point(op, "zero_point", zero_point_, dtype)
 
 

@@ -150,8 +150,7 @@ def run_conv(op: str, ndim: int, x: QTensor, packed: PackedConv, scale: float, z
         _checks.qtensor(op, "input", x, (quint8,))
     if type(packed) is not PackedConv or packed.ndim != ndim:
         raise TypeError(f"{op}: packed must be what conv{ndim}d_prepack returns; got {_checks.kind(packed)}")
-    if not (type(scale) is float and 1e-37 < scale < 1e37 and type(zero_point) is int and 0 <= zero_point <= 255):
-        scale, zero_point = _checks.qparams(op, scale, zero_point, quint8)
+    scale, zero_point = _checks.qparams(op, scale, zero_point, quint8)
     ints = x._ints
     plan = packed._plans.get(ints.shape)
     if plan is None:

@@ -171,8 +171,7 @@ def run_linear(op: str, x: QTensor, packed: PackedLinear, scale: float, zero_poi
         _checks.qtensor(op, "input", x, (quint8,))
     if type(packed) is not PackedLinear:
         _packed(op, packed)
-    if not (type(scale) is float and 1e-37 < scale < 1e37 and type(zero_point) is int and 0 <= zero_point <= 255):
-        scale, zero_point = _checks.qparams(op, scale, zero_point, quint8)
+    scale, zero_point = _checks.qparams(op, scale, zero_point, quint8)
     ints = x._ints
     shape = ints.shape
     n, k = packed.out_features, packed.in_features
