@@ -25,6 +25,7 @@ include "panels.pxi"
 
 cdef enum:
     RUN = 96  # pixels of a run: a multiple of every tile's rows
+    NARROW = 16  # rows of output pixels that are shorter do not fill a tile
     TABLE = 4096  # at most about this many pointers in a run's table
 
 
@@ -34,6 +35,7 @@ cdef class Conv:
     cdef readonly Packed packed
     cdef Py_ssize_t kd, kh, kw, sd, sh, sw, pd, ph, pw, dd, dh, dw
     cdef readonly bint rows  # the form rows: one tap per kernel row
+    cdef bint even  # the tile reads evenly spaced pixels
 
     def __cinit__(self, const int8_t[::1] w, Py_ssize_t groups, Py_ssize_t n, Py_ssize_t c, const float[::1] scale,
                   const int32_t[::1] zero_point, const float[::1] bias, bint per_channel,
@@ -47,24 +49,31 @@ cdef class Conv:
         self.rows = groups == 1 and self.kw > 1 and self.dw == 1 and c < 16 and self.pw < self.kw
         self.packed = Packed(w, groups, n, self.kd * self.kh * (1 if self.rows else self.kw),
                              c * (self.kw if self.rows else 1), scale, zero_point, bias, per_channel)
+        self.even = 0 < QN_EVEN <= self.packed.k4 and (
+            self.packed.k4 <= 16 if self.rows else self.pw <= (self.kw - 1) * self.dw)
 
 
 # Where the bytes of a prepared image lie.
 cdef struct Image:
     const uint8_t *data
-    const uint8_t *outside  # a pixel, or in the form rows a kernel row, of zx
+    const uint8_t *outside  # a pixel, a kernel row (in the form rows) or an image row (if `even`) of zx
     Py_ssize_t depth, height, width, pixel, group  # bytes from pixel to pixel and from group to group
     Py_ssize_t out_depth, out_height, out_width
-    Py_ssize_t pw  # padding that is left on the width
+    Py_ssize_t pad  # pixels of padding that each row got
+    Py_ssize_t even  # bytes from an output pixel's bytes to its neighbour's, where the tile wants to know; else 0
+    bint flat  # all output pixels are such neighbours, not only those of a row ...
+    Py_ssize_t dense  # bytes of a pixel at all taps, which are put one behind the other; 0 if they are not
+    Py_ssize_t safe  # ... of those before this one; the others' bytes, with room behind them, lie in `outside`
 
 
 def conv(Conv w, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :, ::1] out, double sx, int32_t zx, double so,
          int32_t zo, bint relu, int threads):
     cdef Packed k = w.packed
-    cdef Py_ssize_t n = x.shape[0], c = x.shape[4], cg, size, i, g, pixels, run, runs, panels, splits, tasks, table
+    cdef Py_ssize_t n = x.shape[0], c = x.shape[4], cg, size, i, g, pixels, run, runs, panels, splits, tasks, own, row, dense
     cdef uint8_t *copy = NULL
     cdef uint8_t *outside = NULL
-    cdef char *scratch = NULL
+    cdef char *block = NULL
+    cdef char *scratch
     cdef Image image
     cdef int t
     if out.shape[0] * out.shape[1] * out.shape[2] * out.shape[3] * out.shape[4] == 0:
@@ -79,25 +88,29 @@ def conv(Conv w, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :, ::1] out,
     image.out_depth = out.shape[1]
     image.out_height = out.shape[2]
     image.out_width = out.shape[3]
-    image.pw = w.pw
-    cg = c // k.groups
-    image.group = cg
-    image.pixel = c
-    image.data = &x[0, 0, 0, 0, 0] if x.shape[0] * image.depth * image.height * image.width * c > 0 else NULL
-
-    if w.rows:
-        image.width += 2 * w.pw
-        image.pw = 0
-        size = n * image.depth * image.height * image.width * c
-    elif cg % 4:
-        image.group = (cg + 3) // 4 * 4
-        image.pixel = image.group * k.groups
-        size = n * image.depth * image.height * image.width * image.pixel
-    else:
-        size = 0
-
     pixels = n * image.out_depth * image.out_height * image.out_width
+    cg = c // k.groups
+    image.data = &x[0, 0, 0, 0, 0] if x.shape[0] * image.depth * image.height * image.width * c > 0 else NULL
+    image.group = cg if w.rows else (cg + 3) // 4 * 4
+    image.pixel = image.group * k.groups
+    image.even = w.sw * image.pixel if w.even else 0
+    image.flat = w.even and not w.rows and k.taps == w.sd == w.sh == w.sw == 1 and w.pd == w.ph == w.pw == 0
+    image.safe = pixels
+    if image.flat and k.k4 * 4 > cg and cg % 4 == 0:
+        image.safe = max(pixels - 16, 0)
+    image.dense = 0
+    if w.even and not image.flat and not w.rows and image.out_width < NARROW and k.k4 % 16 == 0 and k.k4 * 4 == cg:
+        image.dense = image.even = k.taps * cg
+    image.pad = w.pw if w.rows or w.even and not image.dense else 0
+    image.width += 2 * image.pad
+    row = image.width * image.pixel
+    size = 0
+    if w.rows or cg % 4 or (w.even and not image.flat and (image.pad or k.k4 * 4 > cg)):
+        size = n * image.depth * image.height * row
+
     run = min(RUN, max(12, TABLE // k.taps // 12 * 12))
+    if w.even and not image.flat and not image.dense and image.out_width < run:
+        run = run // image.out_width * image.out_width
     runs = (pixels + run - 1) // run
     panels = k.panels
     splits = 1
@@ -106,19 +119,26 @@ def conv(Conv w, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :, ::1] out,
         runs = (pixels + run - 1) // run
         splits = min(panels, (4 * threads + k.groups * runs - 1) // (k.groups * runs))
     tasks = k.groups * runs * splits
-    table = ((k.taps * sizeof(void *) + sizeof(int32_t)) * run + 63) // 64 * 64
+    own = ((k.taps * sizeof(void *) + sizeof(int32_t)) * run + 63) // 64 * 64
+    dense = own
 
-    # one row of zx: a pixel of all groups, or a kernel row (whose reads may end three bytes later)
-    outside = <uint8_t *>malloc(max(image.pixel, k.k4 * 4) + 4)
-    scratch = <char *>malloc(table * threads)
+    # every read of whole groups of bytes may end behind what is needed
+    if image.dense:
+        own += (image.dense * run + 63) // 64 * 64
+    row = max(image.pixel, k.k4 * 4, row if w.even else 0, (pixels - image.safe) * image.pixel) + 64
+    outside = <uint8_t *>malloc(row)
+    block = <char *>malloc(own * threads + 64)
+    scratch = <char *>((<uintptr_t>block + 63) // 64 * 64)
     if size > 0:
-        copy = <uint8_t *>malloc(size + 4)
-    if outside == NULL or scratch == NULL or (size > 0 and copy == NULL):
+        copy = <uint8_t *>malloc(size + 64)
+    if outside == NULL or block == NULL or (size > 0 and copy == NULL):
         free(outside)
-        free(scratch)
+        free(block)
         free(copy)
-        raise MemoryError(f"conv: cannot allocate {size + table * threads} bytes")
-    memset(outside, zx, max(image.pixel, k.k4 * 4) + 4)
+        raise MemoryError(f"conv: cannot allocate {size + own * threads} bytes")
+    memset(outside, zx, row)
+    if image.safe < pixels:
+        memcpy(outside, image.data + image.safe * image.pixel, (pixels - image.safe) * image.pixel)
     image.outside = outside
 
     if threads == 1:
@@ -126,7 +146,7 @@ def conv(Conv w, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :, ::1] out,
             if size > 0:
                 _prepare(w, k.groups, &image, image.data, copy, zx, 0, n * image.depth * image.height, x.shape[3], c)
                 image.data = copy
-            _tasks(w, k, columns, p, image, run, runs, splits, pixels, 0, tasks, <const uint8_t **>scratch,
+            _tasks(w, k, columns, p, image, run, runs, splits, pixels, 0, tasks, <const uint8_t **>scratch, <uint8_t *>scratch + dense,
                    &out[0, 0, 0, 0, 0], out.shape[4])
     else:
         if size > 0:
@@ -138,26 +158,28 @@ def conv(Conv w, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :, ::1] out,
             pixels = n * image.out_depth * image.out_height * image.out_width
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
             _tasks(w, k, columns, p, image, run, runs, splits, pixels, cut(tasks, t, threads, 1),
-                   cut(tasks, t + 1, threads, 1), <const uint8_t **>(scratch + t * table),
+                   cut(tasks, t + 1, threads, 1), <const uint8_t **>(scratch + t * own),
+                   <uint8_t *>scratch + t * own + dense,
                    &out[0, 0, 0, 0, 0], out.shape[4])
     free(outside)
-    free(scratch)
+    free(block)
     free(copy)
 
 
 cdef void _prepare(Conv w, Py_ssize_t groups, const Image *image, const uint8_t *x, uint8_t *copy, int32_t zx, Py_ssize_t start,
                    Py_ssize_t stop, Py_ssize_t width, Py_ssize_t c) noexcept nogil:
-    # image rows start..stop into the form rows or pixels; what is added holds zx (in the form pixels anything would do)
-    cdef Py_ssize_t r, i, g, cg = c // groups, row = image.width * image.pixel
+    # image rows start..stop with their padding, which holds zx; groups filled up (with anything, their weights are 0)
+    cdef Py_ssize_t r, i, g, cg = c // groups, pad = image.pad * image.pixel
     cdef const uint8_t *source
     cdef uint8_t *target
     for r in range(start, stop):
         source = x + r * width * c
-        target = copy + r * row
-        if w.rows:
-            memset(target, zx, w.pw * c)
-            memcpy(target + w.pw * c, source, width * c)
-            memset(target + (w.pw + width) * c, zx, w.pw * c)
+        target = copy + r * image.width * image.pixel
+        memset(target, zx, pad)
+        target += pad
+        if image.group == cg:
+            memcpy(target, source, width * c)
+            target += width * c
         else:
             for i in range(width):
                 for g in range(groups):
@@ -165,37 +187,49 @@ cdef void _prepare(Conv w, Py_ssize_t groups, const Image *image, const uint8_t 
                     memset(target + cg, zx, image.group - cg)
                     source += cg
                     target += image.group
+        memset(target, zx, pad)
 
 
 cdef void _tasks(Conv w, Packed k, Columns columns, qn_panel p, Image image, Py_ssize_t run, Py_ssize_t runs, Py_ssize_t splits,
-                 Py_ssize_t pixels, Py_ssize_t start, Py_ssize_t stop, const uint8_t **table, uint8_t *out,
-                 Py_ssize_t out_channels) noexcept nogil:
+                 Py_ssize_t pixels, Py_ssize_t start, Py_ssize_t stop, const uint8_t **table, uint8_t *dense,
+                 uint8_t *out, Py_ssize_t out_channels) noexcept nogil:
     # task = (group * runs + run) * splits + split
-    cdef Py_ssize_t panels = k.panels, task, g, r, split, panel, first, nv, q0, q1, tiles, i, r0, r1
-    cdef Py_ssize_t ready = -1
+    cdef Py_ssize_t panels = k.panels, task, g, split, panel, first, nv, q0 = 0, q1 = 0, i, ready = -1
+    cdef Py_ssize_t lead = 0, width = image.out_width
     cdef int32_t *sums = <int32_t *>(table + k.taps * run)
+    cdef qn_work work
+    p.taps = 1 if image.dense else k.taps
+    p.k4 = image.dense // 4 if image.dense else k.k4
+    qn_begin(&work)
     for task in range(start, stop):
         g = task // splits // runs
-        r = task // splits % runs
         split = task % splits
-        q0 = pixels * r // runs
-        q1 = pixels * (r + 1) // runs
+        p.x_offset = 0 if image.dense else g * image.group
         if task // splits != ready:
             ready = task // splits
+            q0 = ready % runs * run
+            q1 = min(q0 + run, pixels)
+            qn_flush(&work)
             _point(w, &image, q0, q1, table, run)
+            if image.flat:
+                lead = image.safe - q0 if q0 < image.safe else q1 - q0
+                width = q1 - q0
+                for i in range(max(q0, image.safe), q1):
+                    table[i - q0] = image.outside + (i - image.safe) * image.pixel
+            else:
+                lead = width - q0 % width
             if k.zw != NULL:
                 _sum(k, g * image.group, q1 - q0, table, run, sums)
-        p.x_offset = g * image.group
+            if image.dense:
+                lead = q1 - q0
+                _gather(k, g * image.group, q1 - q0, table, run, dense)
         for panel in range(panels * split // splits, panels * (split + 1) // splits):
             first = k.first_vector(panel)
             nv = k.first_vector(panel + 1) - first
             k.panel(columns, g, first, nv, &p)
-            tiles = (q1 - q0 + qn_rows[nv] - 1) // qn_rows[nv]
-            for i in range(tiles):
-                r0 = (q1 - q0) * i // tiles
-                r1 = (q1 - q0) * (i + 1) // tiles
-                qn_tile(<int>nv, <int>(r1 - r0), &p, table + r0, run, sums + r0,
-                        out + (q0 + r0) * out_channels + g * k.n + first * QN_LANES, out_channels)
+            qn_tiles(&work, <int>nv, q1 - q0, &p, table, run, image.even, lead, width, sums,
+                     out + q0 * out_channels + g * k.n + first * QN_LANES, out_channels)
+    qn_end(&work)
 
 
 cdef void _point(Conv w, const Image *image, Py_ssize_t q0, Py_ssize_t q1, const uint8_t **table,
@@ -225,7 +259,7 @@ cdef void _point(Conv w, const Image *image, Py_ssize_t q0, Py_ssize_t q1, const
                     row = image.data + ((n * image.depth + d) * image.height + h) * image.width * image.pixel
                     for c in range(taps_w):
                         cell = table + (tap + c) * run + (q - q0)
-                        x0 = ow * w.sw - image.pw + c * w.dw
+                        x0 = ow * w.sw + image.pad - w.pw + c * w.dw
                         # pixels lo..hi of these lie inside
                         lo = 0 if x0 >= 0 else min((-x0 + w.sw - 1) // w.sw, count)
                         hi = 0 if x0 >= image.width else min((image.width - 1 - x0) // w.sw + 1, count)
@@ -237,6 +271,17 @@ cdef void _point(Conv w, const Image *image, Py_ssize_t q0, Py_ssize_t q1, const
                             cell[i] = image.outside
                 tap += taps_w
         q += count
+
+
+cdef void _gather(Packed k, Py_ssize_t x_offset, Py_ssize_t count, const uint8_t **table, Py_ssize_t run,
+                  uint8_t *dense) noexcept nogil:
+    # each pixel's bytes at all taps, one behind the other; the table then points there
+    cdef Py_ssize_t i, tap
+    for i in range(count):
+        for tap in range(k.taps):
+            memcpy(dense + tap * k.c, table[tap * run + i] + x_offset, k.c)
+        table[i] = dense
+        dense += k.taps * k.c
 
 
 cdef void _sum(Packed k, Py_ssize_t x_offset, Py_ssize_t count, const uint8_t **table, Py_ssize_t run,

@@ -135,7 +135,7 @@ def depthwise(Depthwise w, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :,
         k.panel(columns, b, 0, 4, &panels[b])
         panels[b].zo = zo
         panels[b].lo = zo if relu else 0
-        panels[b].taps *= 4
+        panels[b].taps = k.taps * 4
         panels[b].x_offset = b * BLOCK
         panels[b].columns = min(BLOCK, call.channels - b * BLOCK)
     if threads == 1:

@@ -22,7 +22,7 @@ cdef enum:
 
 def linear(Packed w, const uint8_t[:, ::1] x, uint8_t[:, ::1] out, double sx, int32_t zx, double so, int32_t zo,
            bint relu, int threads):
-    cdef Py_ssize_t rows = x.shape[0], k = w.c, stride = x.strides[0], blocks, panels, tasks, r
+    cdef Py_ssize_t rows = x.shape[0], k = w.c, stride = x.strides[0], size, blocks, panels, tasks, r
     cdef const uint8_t *base = NULL
     cdef uint8_t *copy = NULL
     cdef int t
@@ -35,9 +35,16 @@ def linear(Packed w, const uint8_t[:, ::1] x, uint8_t[:, ::1] out, double sx, in
     p.x_offset = 0
     if k > 0:
         base = &x[0, 0]
-    if k % 4 or stride < 0:
-        # whole groups of four bytes are read: give every row its missing ones
-        stride = (k + 3) // 4 * 4
+    panels = w.panels
+    blocks = (rows + ROWS - 1) // ROWS
+    if threads > 1 and blocks * panels < 4 * threads:
+        blocks = min((rows + 23) // 24, (4 * threads + panels - 1) // panels)
+    size = qn_padded(k) if rows >= QN_FEW_ROWS else (k + 3) // 4 * 4
+    p.taps = 1
+    p.k4 = size // 4
+    if size != k or stride < 0:
+        # whole groups of bytes are read: give every row its missing ones
+        stride = size
         copy = <uint8_t *>malloc(max(rows * stride, 1))
         if copy == NULL:
             raise MemoryError(f"linear: cannot allocate {rows * stride} bytes")
@@ -47,10 +54,6 @@ def linear(Packed w, const uint8_t[:, ::1] x, uint8_t[:, ::1] out, double sx, in
                     memcpy(copy + r * stride, &x[r, 0], k)
                 memset(copy + r * stride + k, 0, stride - k)
         base = copy
-    panels = w.panels
-    blocks = (rows + ROWS - 1) // ROWS
-    if threads > 1 and blocks * panels < 4 * threads:
-        blocks = min((rows + 23) // 24, (4 * threads + panels - 1) // panels)
     tasks = blocks * panels
     if threads == 1:
         with nogil:
@@ -66,9 +69,11 @@ cdef void _tasks(Packed w, Columns c, qn_panel p, const uint8_t *x, Py_ssize_t s
                  Py_ssize_t blocks, Py_ssize_t start, Py_ssize_t stop, uint8_t *out,
                  Py_ssize_t out_stride) noexcept nogil:
     # task = block of rows * panels + panel
-    cdef Py_ssize_t panels = w.panels, task, panel, block, first, nv, m0, m1, tiles, i, r0, r1, r, j
-    cdef const uint8_t *pointers[QN_MOST_ROWS]
-    cdef int32_t sums[QN_MOST_ROWS]
+    cdef Py_ssize_t panels = w.panels, task, panel, block, first, nv, m0, m1, r, j, ready = -1
+    cdef const uint8_t *pointers[ROWS]
+    cdef int32_t sums[ROWS]
+    cdef qn_work work
+    qn_begin(&work)
     for task in range(start, stop):
         block = task // panels
         panel = task % panels
@@ -77,16 +82,15 @@ cdef void _tasks(Packed w, Columns c, qn_panel p, const uint8_t *x, Py_ssize_t s
         w.panel(c, 0, first, nv, &p)
         m0 = rows * block // blocks
         m1 = rows * (block + 1) // blocks
-        tiles = (m1 - m0 + qn_rows[nv] - 1) // qn_rows[nv]
-        for i in range(tiles):
-            r0 = m0 + (m1 - m0) * i // tiles
-            r1 = m0 + (m1 - m0) * (i + 1) // tiles
-            for r in range(r1 - r0):
-                pointers[r] = x + (r0 + r) * stride
-            if p.zw != NULL:
-                for r in range(r1 - r0):
+        if block != ready:
+            ready = block
+            qn_flush(&work)
+            for r in range(m1 - m0):
+                pointers[r] = x + (m0 + r) * stride
+                if p.zw != NULL:
                     sums[r] = 0
                     for j in range(w.c):
                         sums[r] += pointers[r][j]
-            qn_tile(<int>nv, <int>(r1 - r0), &p, pointers, QN_MOST_ROWS, sums,
-                    out + r0 * out_stride + first * QN_LANES, out_stride)
+        qn_tiles(&work, <int>nv, m1 - m0, &p, pointers, 0, stride, m1 - m0, 0, sums,
+                 out + m0 * out_stride + first * QN_LANES, out_stride)
+    qn_end(&work)

@@ -16,8 +16,8 @@ cdef extern from "simd.h" nogil:
         QN_LANES
         QN_X_BIAS
         QN_NV
-        QN_MOST_ROWS
-    const int qn_rows[]
+        QN_EVEN
+        QN_FEW_ROWS
     ctypedef struct qn_panel:
         const int8_t *weights
         const int32_t *offset
@@ -27,8 +27,15 @@ cdef extern from "simd.h" nogil:
         float inv
         int32_t zo, lo
         Py_ssize_t taps, k4, columns, x_offset
-    void qn_tile(int nv, int mr, const qn_panel *p, const uint8_t *const *rows, Py_ssize_t stride,
-                 const int32_t *sums, uint8_t *out, Py_ssize_t out_stride) noexcept
+    ctypedef struct qn_work:
+        pass
+    Py_ssize_t qn_padded(Py_ssize_t k) noexcept
+    void qn_begin(qn_work *work) noexcept
+    void qn_flush(qn_work *work) noexcept
+    void qn_end(qn_work *work) noexcept
+    void qn_tiles(qn_work *work, int nv, Py_ssize_t count, const qn_panel *p, const uint8_t *const *rows,
+                  Py_ssize_t stride, Py_ssize_t even, Py_ssize_t lead, Py_ssize_t width, const int32_t *sums,
+                  uint8_t *out, Py_ssize_t out_stride) noexcept
     void qn_depthwise(const qn_panel *p, const uint8_t *const *rows, Py_ssize_t step, Py_ssize_t count,
                       const int32_t *sums, uint8_t *out, Py_ssize_t out_step) noexcept
 
@@ -89,14 +96,13 @@ cdef class Packed:
         self.per_channel = per_channel
         self.has_bias = bias is not None
         self.cache = {}
-        self.k4 = (self.c + 3) // 4
+        self.k4 = qn_padded(self.c) // 4
         self.vectors = (self.n + QN_LANES - 1) // QN_LANES
         self.panels = (self.vectors + most - 1) // most
         self.width = self.vectors * QN_LANES
         self.k = taps * c if k < 0 else k
         p = groups * self.width
-        # a tile may read up to 16 groups of k behind the last, times zero
-        self.memory = Memory(p * self.taps * self.k4 * 4 + 16 * 4 * QN_LANES * 4)
+        self.memory = Memory(p * self.taps * self.k4 * 4)
         self.weights = <int8_t *>self.memory.data
         # rows of constants are read in vectors of up to 64 bytes: leave room behind the last
         self.constants = Memory(4 * (p * 4 + 64))
@@ -176,7 +182,7 @@ cdef class Packed:
         return c
 
     cdef inline void panel(self, Columns c, Py_ssize_t g, Py_ssize_t first, Py_ssize_t nv, qn_panel *p) noexcept nogil:
-        # the panel of `nv` vectors from vector `first` of group g on
+        # the panel of `nv` vectors from vector `first` of group g on; its taps and k4 are the caller's
         cdef Py_ssize_t column = g * self.width + first * QN_LANES
         p.weights = self.weights + self._panel_start(g, first)
         p.offset = c.offset + column
@@ -184,8 +190,6 @@ cdef class Packed:
         p.b = c.b + column
         p.m = c.m + column
         p.inv = c.inv
-        p.taps = self.taps
-        p.k4 = self.k4
         p.columns = min(nv * QN_LANES, self.n - first * QN_LANES)
 
 

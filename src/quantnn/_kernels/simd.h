@@ -9,6 +9,7 @@
  *   qn_depthwise   the same for pixels of a depthwise convolution, whose channels do not mix
  *   qn_floats_of_bytes, qn_floats_of_nibbles   64 integers as floats
  *   qn_lookup      bytes through a table of 256
+ *   qn_add_bytes, qn_mul_bytes, qn_quantize_bytes, qn_dequantize_bytes   element by element
  *
  * Packed layouts (LANES int32 lanes to a vector, QN_LANES)
  *   qn_tile        weights [tap][k/4][NV * LANES][4]: one vector holds four consecutive k of LANES columns, what a
@@ -63,11 +64,15 @@
 #include <immintrin.h>
 #define QN_LANES 16
 #define QN_X_BIAS 0
-#define QN_NV 4
 #define QN_ROWS_1 12
 #define QN_ROWS_2 12
+#if defined(QUANTNN_LEVEL_amx)
+#define QN_NV 2 /* as many columns as two tile registers have */
+#else
+#define QN_NV 4
 #define QN_ROWS_3 8
 #define QN_ROWS_4 6
+#endif
 typedef __m512i qn_vi, qn_act, qn_wgt;
 
 QN_INLINE qn_act qn_broadcast(const uint8_t *p)
@@ -556,6 +561,18 @@ QN_INLINE void qn_finish_row(const int nv, const qn_panel *p, const qn_vi *acc, 
     qn_store(out, i[0], i[1], i[2], i[3], p->zo, p->lo, p->columns);
 }
 
+#ifdef QN_STORE_ROWS
+/* Requantize and store 4 / nv rows of nv vectors, of which `rows` exist: acc holds them one behind the other. */
+QN_INLINE void qn_finish_rows(const int nv, const qn_panel *p, const qn_vi acc[4], int rows, uint8_t *out,
+                              ptrdiff_t out_stride)
+{
+    qn_vi i[4];
+    QN_UNROLL for (int v = 0; v < 4; v++)
+        i[v] = qn_requantize(acc[v], p->b + v % nv * QN_LANES, p->inv, p->m + v % nv * QN_LANES);
+    qn_store_rows(out, out_stride, nv, rows, i, p->zo, p->lo, p->columns);
+}
+#endif
+
 /* rows[tap * stride + r] points to row r's bytes at a tap; sums[r] is the sum of the row's bytes (where zw is used). */
 QN_INLINE void qn_tile_body(const int nv, const int mr, const qn_panel *p, const uint8_t *const *rows,
                             ptrdiff_t stride, const int32_t *sums, uint8_t *out, ptrdiff_t out_stride)
@@ -603,14 +620,13 @@ QN_INLINE void qn_tile_body(const int nv, const int mr, const qn_panel *p, const
                 acc[r][v] = qn_mul_sub(acc[r][v], sums[r], p->zw + v * QN_LANES);
 #ifdef QN_STORE_ROWS
     if (nv <= 2) {
-        const int some = 4 / nv;
-        QN_UNROLL for (int r = 0; r < mr; r += some) {
-            qn_vi i[4];
-            QN_UNROLL for (int v = 0; v < 4; v++)
-                i[v] = r + v / nv < mr ? qn_requantize(acc[r + v / nv < mr ? r + v / nv : 0][v % nv],
-                                                       p->b + v % nv * QN_LANES, p->inv, p->m + v % nv * QN_LANES)
-                                       : qn_zero();
-            qn_store_rows(out + r * out_stride, out_stride, nv, mr - r, i, p->zo, p->lo, p->columns);
+        QN_UNROLL for (int r = 0; r < mr; r += 4 / nv) {
+            qn_vi some[4];
+            QN_UNROLL for (int v = 0; v < 4; v++) {
+                int row = r + v / nv < mr ? r + v / nv : r;
+                some[v] = acc[row][v % nv];
+            }
+            qn_finish_rows(nv, p, some, mr - r, out + r * out_stride, out_stride);
         }
         return;
     }
@@ -647,7 +663,7 @@ QN_PASTE(QN_TILES_, QN_ROWS_4)(4)
 #endif
 
 /* The most rows of a register tile of nv vectors. */
-static const int qn_register_rows[] = {0, QN_ROWS_1
+static const int qn_rows[] = {0, QN_ROWS_1
 #if QN_NV >= 2
     , QN_ROWS_2
 #endif
@@ -656,7 +672,7 @@ static const int qn_register_rows[] = {0, QN_ROWS_1
 #endif
 };
 
-static qn_tile_fn *const qn_tiles[][12] = {{NULL}, {QN_PASTE(QN_NAMES_, QN_ROWS_1)(1)}
+static qn_tile_fn *const qn_tiles_of[][12] = {{NULL}, {QN_PASTE(QN_NAMES_, QN_ROWS_1)(1)}
 #if QN_NV >= 2
     , {QN_PASTE(QN_NAMES_, QN_ROWS_2)(2)}
 #endif
@@ -665,142 +681,220 @@ static qn_tile_fn *const qn_tiles[][12] = {{NULL}, {QN_PASTE(QN_NAMES_, QN_ROWS_
 #endif
 };
 
+/* `count` rows, as qn_tile_body has them, in tiles of about equal height. */
+static inline void qn_register_tiles(int nv, ptrdiff_t count, const qn_panel *p, const uint8_t *const *rows,
+                                     ptrdiff_t stride, const int32_t *sums, uint8_t *out, ptrdiff_t out_stride)
+{
+    ptrdiff_t tiles = (count + qn_rows[nv] - 1) / qn_rows[nv];
+    for (ptrdiff_t t = 0; t < tiles; t++) {
+        ptrdiff_t r = count * t / tiles;
+        qn_tiles_of[nv][count * (t + 1) / tiles - r - 1](p, rows + r, stride, sums + r, out + r * out_stride, out_stride);
+    }
+}
+
+/* All rows of a run by one panel. A thread keeps a qn_work from tile to tile: qn_begin, any number of qn_tiles, qn_end;
+ * rows and sums stay as they are until qn_flush.
+ * even is the distance between the bytes of neighbouring rows at every tap, where there is one: stretches of `width` rows,
+ * the first of `lead`, are evenly spaced; else 0.
+ * qn_padded(k) is how many bytes of a row are read; the weights of those behind the k-th are 0.
+ * QN_EVEN is the fewest groups of four k for which a level wants rows evenly spaced; 0 if never. */
 #if defined(QUANTNN_LEVEL_amx)
 /* ---------------------------------------------------------------------------------------------- AMX: 32-row tiles -- */
 
-/* Two tile registers of 16 rows and two of 16 columns make four of accumulators; 64 k at a time. The columns of a panel
- * lie in memory as a tile register wants them. The rows do not: their bytes at all taps are first put one behind the
- * other, a chunk of k at a time, with zeros behind the last. */
-#define QN_MOST_ROWS 32
-static const int qn_rows[] = {0, 32, 32, 32, 32};
+/* Two tile registers of up to 16 rows and two of 16 columns make four of accumulators; 64 k at a time. The columns of a
+ * panel lie in memory as a tile register wants them; rows must be evenly spaced. While a tile is multiplied, the one
+ * before is requantized: products and vectors have units of their own. */
+enum { QN_EVEN = 4, QN_FEW_ROWS = 4 }; /* with fewer rows registers are as quick */
 
-/* Bytes of a row that are gathered at a time: all, if they are few enough, so that both passes over the columns use them;
- * else what leaves room in the first-level cache for the weights. An odd number of cache lines spreads the rows. */
-enum { QN_CHUNK = 21 * 64, QN_PART = 8 * 64 };
+typedef struct {
+    int32_t acc[2][32][2 * QN_LANES] __attribute__((aligned(64)));
+    int half;                  /* which of them is next */
+    int upper, lower, bytes;   /* rows of the two tiles and bytes of a row, as the tile registers are configured */
+    int nv, mr, next;          /* what is to be requantized: vectors, rows, the next row; mr = next if nothing is */
+    qn_panel p;
+    const int32_t *sums;
+    uint8_t *out;
+    ptrdiff_t out_stride;
+} qn_work;
 
-/* The next bytes of all rows, up to `most`, from *tap and *offset on; the count, a multiple of 64, is returned. */
-static inline ptrdiff_t qn_gather(int mr, const qn_panel *p, const uint8_t *const *rows, ptrdiff_t stride,
-                                  ptrdiff_t most, ptrdiff_t *tap, ptrdiff_t *offset, uint8_t (*x)[QN_CHUNK])
+static inline ptrdiff_t qn_padded(ptrdiff_t k) { return k <= 64 ? (k + 3) / 4 * 4 : (k + 63) / 64 * 64; }
+
+static inline void qn_begin(qn_work *w)
 {
-    ptrdiff_t at = 0, length = p->k4 * 4;
-    while (at < most && *tap < p->taps) {
-        ptrdiff_t n = length - *offset < most - at ? length - *offset : most - at;
-        for (int r = 0; r < mr; r++) {
-            const uint8_t *from = rows[*tap * stride + r] + p->x_offset + *offset;
-            ptrdiff_t i = 0;
-            for (; i + 64 <= n; i += 64)
-                _mm512_storeu_si512(x[r] + at + i, _mm512_loadu_si512(from + i));
-            if (i < n) {
-                __mmask64 k = ((__mmask64)1 << (n - i)) - 1;
-                _mm512_mask_storeu_epi8(x[r] + at + i, k, _mm512_maskz_loadu_epi8(k, from + i));
-            }
-        }
-        at += n;
-        *offset += n;
-        if (*offset == length) {
-            *offset = 0;
-            ++*tap;
-        }
-    }
-    if (at % 64 != 0) {
-        __mmask64 k = ((__mmask64)1 << (64 - at % 64)) - 1;
-        for (int r = 0; r < mr; r++)
-            _mm512_mask_storeu_epi8(x[r] + at, k, _mm512_setzero_si512());
-    }
-    return (at + 63) / 64 * 64;
+    w->half = w->upper = w->lower = w->bytes = w->mr = w->next = 0;
 }
 
-static void qn_tile_amx(int nv, int mr, const qn_panel *p, const uint8_t *const *rows, ptrdiff_t stride,
-                        const int32_t *sums, uint8_t *out, ptrdiff_t out_stride)
+QN_INLINE void qn_finish_body(const int nv, qn_work *w, int turns)
 {
-    static const struct {
+    const int some = 4 / nv;
+    const qn_panel p = w->p;
+    const int32_t *acc = &w->acc[1 - w->half][0][0];
+    const ptrdiff_t out_stride = w->out_stride;
+    int r = w->next;
+    for (; turns > 0 && r < w->mr; turns--, r += some) {
+        qn_vi a[4];
+        QN_UNROLL for (int v = 0; v < 4; v++) {
+            a[v] = qn_load_i(acc + (r + v / nv) * 2 * QN_LANES + v % nv * QN_LANES);
+            if (p.zw != NULL)
+                a[v] = qn_mul_sub(a[v], r + v / nv < w->mr ? w->sums[r + v / nv] : 0, p.zw + v % nv * QN_LANES);
+        }
+        qn_finish_rows(nv, &p, a, w->mr - r, w->out + r * out_stride, out_stride);
+    }
+    w->next = r < w->mr ? r : w->mr;
+}
+
+/* `turns` times four vectors of the tile before. */
+static void qn_finish(qn_work *w, int turns)
+{
+    if (w->nv == 2)
+        qn_finish_body(2, w, turns);
+    else
+        qn_finish_body(1, w, turns);
+}
+
+static inline void qn_flush(qn_work *w)
+{
+    if (w->next < w->mr)
+        qn_finish(w, 16);
+}
+
+static inline void qn_end(qn_work *w)
+{
+    qn_flush(w);
+    if (w->bytes != 0)
+        _tile_release();
+}
+
+static void qn_configure(qn_work *w, int upper, int lower, int bytes)
+{
+    struct {
         uint8_t palette, start_row, reserved[14];
         uint16_t row_bytes[16];
         uint8_t rows[16];
-    } shape = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
-    uint8_t x[32][QN_CHUNK] __attribute__((aligned(64)));
-    int32_t acc[32][4 * QN_LANES] __attribute__((aligned(64)));
-    const ptrdiff_t row = (ptrdiff_t)nv * 64, step = 16 * row; /* bytes of four k, and of 64 k, of the panel */
-    const int one = p->taps * p->k4 * 4 <= QN_CHUNK;           /* gathered once for both passes */
-    ptrdiff_t n = 0;
+    } shape = {1, 0, {0}, {0}, {0}};
+    for (int t = 0; t < 4; t++) { /* accumulators: 0 and 1 of the upper rows, 2 and 3 of the lower */
+        shape.rows[t] = (uint8_t)(t < 2 ? upper : lower);
+        shape.row_bytes[t] = shape.rows[t] ? 64 : 0;
+    }
+    shape.rows[4] = (uint8_t)upper;
+    shape.rows[5] = (uint8_t)lower;
+    shape.row_bytes[4] = (uint16_t)bytes;
+    shape.row_bytes[5] = (uint16_t)(lower ? bytes : 0);
+    shape.rows[6] = shape.rows[7] = (uint8_t)(bytes / 4);
+    shape.row_bytes[6] = shape.row_bytes[7] = 64;
     _tile_loadconfig(&shape);
-    for (int v = 0; v < nv; v += 2) {
-        const int8_t *w = p->weights + v * 64;
-        const int two = v + 1 < nv;
-        ptrdiff_t tap = 0, offset = 0;
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
-        do {
-            if (v == 0 || !one)
-                n = qn_gather(mr, p, rows, stride, one ? QN_CHUNK : QN_PART, &tap, &offset, x);
-            else
-                tap = p->taps;
-            __asm__ volatile("" ::: "memory"); /* the tile instructions do not tell the compiler what they read */
-            for (ptrdiff_t k = 0; k < n; k += 64, w += step) {
-                _tile_loadd(6, w, row);
-                _tile_loadd(4, &x[0][k], QN_CHUNK);
-                _tile_dpbusd(0, 4, 6);
-                if (mr > 16) {
-                    _tile_loadd(5, &x[16][k], QN_CHUNK);
-                    _tile_dpbusd(2, 5, 6);
-                }
-                if (two) {
-                    _tile_loadd(7, w + 64, row);
-                    _tile_dpbusd(1, 4, 7);
-                    if (mr > 16)
-                        _tile_dpbusd(3, 5, 7);
-                }
-            }
-            __asm__ volatile("" ::: "memory");
-        } while (tap < p->taps);
-        _tile_stored(0, &acc[0][v * 16], sizeof acc[0]);
-        if (two)
-            _tile_stored(1, &acc[0][v * 16 + 16], sizeof acc[0]);
-        if (mr > 16) {
-            _tile_stored(2, &acc[16][v * 16], sizeof acc[0]);
-            if (two)
-                _tile_stored(3, &acc[16][v * 16 + 16], sizeof acc[0]);
-        }
-    }
-    _tile_release();
-    __asm__ volatile("" ::: "memory");
-    for (int r = 0; r < mr; r++) {
-        qn_vi whole[QN_NV];
-        QN_UNROLL for (int v = 0; v < QN_NV; v++) {
-            if (v < nv) {
-                whole[v] = qn_add_i(qn_load_i(&acc[r][v * 16]), qn_load_i(p->offset + v * 16));
-                if (p->zw != NULL)
-                    whole[v] = qn_mul_sub(whole[v], sums[r], p->zw + v * 16);
-            }
-        }
-        qn_finish_row(nv, p, whole, out + r * out_stride);
-    }
+    w->upper = upper;
+    w->lower = lower;
+    w->bytes = bytes;
 }
 
-static inline void qn_tile(int nv, int mr, const qn_panel *p, const uint8_t *const *rows, ptrdiff_t stride,
-                           const int32_t *sums, uint8_t *out, ptrdiff_t out_stride)
+/* The rows from `rows` on, `upper` and then `lower` of them: each part is evenly spaced. */
+static void qn_tile_amx(qn_work *w, int nv, int upper, int lower, const qn_panel *p, const uint8_t *const *rows,
+                        ptrdiff_t stride, ptrdiff_t even, const int32_t *sums, uint8_t *out, ptrdiff_t out_stride)
 {
-    if (mr >= 8 && p->taps * p->k4 >= 16) {
-        qn_tile_amx(nv, mr, p, rows, stride, sums, out, out_stride);
-    } else { /* few rows, or few products to each output: registers are quicker */
-        int tiles = (mr + qn_register_rows[nv] - 1) / qn_register_rows[nv];
-        for (int t = 0; t < tiles; t++) {
-            int r = mr * t / tiles;
-            qn_tiles[nv][mr * (t + 1) / tiles - r - 1](p, rows + r, stride, sums + r, out + r * out_stride, out_stride);
+    const ptrdiff_t row = (ptrdiff_t)nv * 64; /* bytes of four k of the panel */
+    const int two = nv == 2, bytes = p->k4 < 16 ? (int)p->k4 * 4 : 64;
+    const ptrdiff_t steps = (p->k4 + 15) / 16;
+    const int turns = (int)(15 / (steps * p->taps) + 1);
+    const int8_t *weights = p->weights;
+    int32_t *acc = &w->acc[w->half][0][0];
+    if (w->upper != upper || w->lower != lower || w->bytes != bytes)
+        qn_configure(w, upper, lower, bytes);
+    _tile_loadd(0, p->offset, 0); /* the same for every row */
+    if (two)
+        _tile_loadd(1, p->offset + QN_LANES, 0);
+    if (lower) {
+        _tile_loadd(2, p->offset, 0);
+        if (two)
+            _tile_loadd(3, p->offset + QN_LANES, 0);
+    }
+    for (ptrdiff_t tap = 0; tap < p->taps; tap++, weights += p->k4 * row) {
+        const uint8_t *x = rows[tap * stride] + p->x_offset;
+        const uint8_t *y = lower ? rows[tap * stride + upper] + p->x_offset : x;
+        const int8_t *step = weights;
+        for (ptrdiff_t i = 0; i < steps; i++, step += 16 * row, x += 64, y += 64) {
+            _tile_loadd(6, step, row);
+            _tile_loadd(4, x, even);
+            _tile_dpbusd(0, 4, 6);
+            if (lower) {
+                _tile_loadd(5, y, even);
+                _tile_dpbusd(2, 5, 6);
+            }
+            if (two) {
+                _tile_loadd(7, step + 64, row);
+                _tile_dpbusd(1, 4, 7);
+                if (lower)
+                    _tile_dpbusd(3, 5, 7);
+            }
+            if (w->next < w->mr)
+                qn_finish(w, turns);
         }
+    }
+    qn_flush(w);
+    _tile_stored(0, acc, 2 * QN_LANES * 4);
+    if (two)
+        _tile_stored(1, acc + QN_LANES, 2 * QN_LANES * 4);
+    if (lower) {
+        acc += upper * 2 * QN_LANES;
+        _tile_stored(2, acc, 2 * QN_LANES * 4);
+        if (two)
+            _tile_stored(3, acc + QN_LANES, 2 * QN_LANES * 4);
+    }
+    __asm__ volatile("" ::: "memory"); /* the tile instructions do not tell the compiler what they write */
+    w->half = 1 - w->half;
+    w->nv = nv;
+    w->mr = upper + lower;
+    w->next = 0;
+    w->p = *p;
+    w->sums = sums;
+    w->out = out;
+    w->out_stride = out_stride;
+}
+
+/* How many of the `left` evenly spaced rows the next tile register takes: stretches are cut into about equal parts. */
+QN_INLINE ptrdiff_t qn_part(ptrdiff_t left)
+{
+    ptrdiff_t parts = (left + 15) / 16;
+    return (left + parts - 1) / parts;
+}
+
+static inline void qn_tiles(qn_work *w, int nv, ptrdiff_t count, const qn_panel *p, const uint8_t *const *rows,
+                            ptrdiff_t stride, ptrdiff_t even, ptrdiff_t lead, ptrdiff_t width, const int32_t *sums,
+                            uint8_t *out, ptrdiff_t out_stride)
+{
+    if (even == 0 || p->k4 < QN_EVEN || count < QN_FEW_ROWS) {
+        qn_register_tiles(nv, count, p, rows, stride, sums, out, out_stride);
+        return;
+    }
+    __asm__ volatile("" ::: "memory"); /* nor what they read */
+    for (ptrdiff_t r = 0, left = lead < count ? lead : count; r < count;) {
+        ptrdiff_t parts[2] = {0, 0};
+        for (int i = 0; i < 2 && r + parts[0] < count; i++) {
+            parts[i] = qn_part(left);
+            left -= parts[i];
+            if (left == 0) {
+                ptrdiff_t rest = count - r - parts[0] - parts[1];
+                left = width < rest ? width : rest;
+            }
+        }
+        qn_tile_amx(w, nv, (int)parts[0], (int)parts[1], p, rows + r, stride, even, sums + r, out + r * out_stride,
+                    out_stride);
+        r += parts[0] + parts[1];
     }
 }
 #else
-/* The most rows of a tile of nv vectors, and of any. */
-#define qn_rows qn_register_rows
-#define QN_MOST_ROWS 16
-
-static inline void qn_tile(int nv, int mr, const qn_panel *p, const uint8_t *const *rows, ptrdiff_t stride,
-                           const int32_t *sums, uint8_t *out, ptrdiff_t out_stride)
+enum { QN_EVEN = 0, QN_FEW_ROWS = 1 };
+typedef struct { char unused; } qn_work;
+static inline ptrdiff_t qn_padded(ptrdiff_t k) { return (k + 3) / 4 * 4; }
+static inline void qn_begin(qn_work *w) { (void)w; }
+static inline void qn_flush(qn_work *w) { (void)w; }
+static inline void qn_end(qn_work *w) { (void)w; }
+static inline void qn_tiles(qn_work *w, int nv, ptrdiff_t count, const qn_panel *p, const uint8_t *const *rows,
+                            ptrdiff_t stride, ptrdiff_t even, ptrdiff_t lead, ptrdiff_t width, const int32_t *sums,
+                            uint8_t *out, ptrdiff_t out_stride)
 {
-    qn_tiles[nv][mr - 1](p, rows, stride, sums, out, out_stride);
+    (void)w, (void)even, (void)lead, (void)width;
+    qn_register_tiles(nv, count, p, rows, stride, sums, out, out_stride);
 }
 #endif
 
@@ -890,38 +984,530 @@ static inline float qn_float_of_half_fast(uint16_t h)
 #endif
 }
 
+/* --------------------------------------------------------------------------------------------- bytes through floats -- */
+
+/* Loops over rows of bytes that compute in floats: each in blocks of registers, the last block overlapping the one before,
+ * and in plain C for what is shorter than a block and for processors without a section here. `flip` is 128 for signed
+ * bytes, else 0.
+ *
+ *   qn_vf, QN_FLOATS                   a vector of floats, and how many
+ *   qn_f_bytes(q, flip)                bytes to floats
+ *   qn_f_less(q, z, flip)              bytes less an integer of their range
+ *   qn_f_ints(p, offset)               int32 less an offset to floats
+ *   qn_f_put(out, y, zo, lo, flip)     max(sat(rne(y) + zo), lo) of four vectors; |y| < 2**31
+ */
+#if defined(__AVX512F__)
+#define QN_FLOATS 16
+typedef __m512 qn_vf;
+QN_INLINE qn_vf qn_f_set(float a) { return _mm512_set1_ps(a); }
+QN_INLINE qn_vf qn_f_load(const float *p) { return _mm512_loadu_ps(p); }
+QN_INLINE void qn_f_store(float *p, qn_vf a) { _mm512_storeu_ps(p, a); }
+QN_INLINE qn_vf qn_f_add(qn_vf a, qn_vf b) { return _mm512_add_ps(a, b); }
+QN_INLINE qn_vf qn_f_sub(qn_vf a, qn_vf b) { return _mm512_sub_ps(a, b); }
+QN_INLINE qn_vf qn_f_mul(qn_vf a, qn_vf b) { return _mm512_mul_ps(a, b); }
+QN_INLINE qn_vf qn_f_min(qn_vf a, qn_vf b) { return _mm512_min_ps(a, b); }
+QN_INLINE qn_vf qn_f_fma(qn_vf a, qn_vf b, qn_vf c) { return _mm512_fmadd_ps(a, b, c); }
+QN_INLINE qn_vf qn_f_bytes(const uint8_t *q, const int flip)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)q);
+    return _mm512_cvtepi32_ps(flip ? _mm512_cvtepi8_epi32(v) : _mm512_cvtepu8_epi32(v));
+}
+QN_INLINE qn_vf qn_f_less(const uint8_t *q, float z, const int flip)
+{
+    /* a byte below the exponent of 2**23 is 2**23 + q: no conversion */
+    const __m512i spread = _mm512_add_epi8(
+        _mm512_setr_epi32(0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3),
+        _mm512_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12));
+    if (flip)
+        return _mm512_sub_ps(qn_f_bytes(q, flip), _mm512_set1_ps(z));
+    __m512i v = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)q));
+    v = _mm512_mask_shuffle_epi8(_mm512_set1_epi32(0x4B000000), 0x1111111111111111, v, spread);
+    return _mm512_sub_ps(_mm512_castsi512_ps(v), _mm512_set1_ps(8388608.0f + z));
+}
+QN_INLINE qn_vf qn_f_ints(const int32_t *p, int32_t offset)
+{
+    return _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_loadu_si512(p), _mm512_set1_epi32(offset)));
+}
+QN_INLINE void qn_f_put(uint8_t *out, const qn_vf y[4], int32_t zo, int32_t lo, const int flip)
+{
+    const __m512i linear = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    __m512i q = qn_pack(_mm512_cvtps_epi32(y[0]), _mm512_cvtps_epi32(y[1]), _mm512_cvtps_epi32(y[2]),
+                        _mm512_cvtps_epi32(y[3]), zo + flip, lo + flip);
+    q = _mm512_permutexvar_epi32(linear, q);
+    _mm512_storeu_si512(out, flip ? _mm512_xor_si512(q, _mm512_set1_epi8((char)flip)) : q);
+}
+#elif defined(__AVX2__)
+#define QN_FLOATS 8
+typedef __m256 qn_vf;
+QN_INLINE qn_vf qn_f_set(float a) { return _mm256_set1_ps(a); }
+QN_INLINE qn_vf qn_f_load(const float *p) { return _mm256_loadu_ps(p); }
+QN_INLINE void qn_f_store(float *p, qn_vf a) { _mm256_storeu_ps(p, a); }
+QN_INLINE qn_vf qn_f_add(qn_vf a, qn_vf b) { return _mm256_add_ps(a, b); }
+QN_INLINE qn_vf qn_f_sub(qn_vf a, qn_vf b) { return _mm256_sub_ps(a, b); }
+QN_INLINE qn_vf qn_f_mul(qn_vf a, qn_vf b) { return _mm256_mul_ps(a, b); }
+QN_INLINE qn_vf qn_f_min(qn_vf a, qn_vf b) { return _mm256_min_ps(a, b); }
+QN_INLINE qn_vf qn_f_fma(qn_vf a, qn_vf b, qn_vf c) { return _mm256_fmadd_ps(a, b, c); }
+QN_INLINE qn_vf qn_f_bytes(const uint8_t *q, const int flip)
+{
+    __m128i v = _mm_loadl_epi64((const __m128i *)q);
+    return _mm256_cvtepi32_ps(flip ? _mm256_cvtepi8_epi32(v) : _mm256_cvtepu8_epi32(v));
+}
+QN_INLINE qn_vf qn_f_less(const uint8_t *q, float z, const int flip)
+{
+    return _mm256_sub_ps(qn_f_bytes(q, flip), _mm256_set1_ps(z));
+}
+QN_INLINE qn_vf qn_f_ints(const int32_t *p, int32_t offset)
+{
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_loadu_si256((const __m256i *)p), _mm256_set1_epi32(offset)));
+}
+QN_INLINE void qn_f_put(uint8_t *out, const qn_vf y[4], int32_t zo, int32_t lo, const int flip)
+{
+    const __m256i linear = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    __m256i q = qn_pack(_mm256_cvtps_epi32(y[0]), _mm256_cvtps_epi32(y[1]), _mm256_cvtps_epi32(y[2]),
+                        _mm256_cvtps_epi32(y[3]), zo + flip, lo + flip);
+    q = _mm256_permutevar8x32_epi32(q, linear);
+    _mm256_storeu_si256((__m256i *)out, flip ? _mm256_xor_si256(q, _mm256_set1_epi8((char)flip)) : q);
+}
+#endif
+
+/* max(sat(rne(y) + zo), lo). */
+QN_INLINE uint8_t qn_put_one(float y, int32_t zo, int32_t lo, const int flip)
+{
+    float least = (float)(lo - zo), most = (float)((flip ? 127 : 255) - zo);
+    y = y < most ? y : most;
+    y = y > least ? y : least;
+    return (uint8_t)(qn_rne_small(y) + zo);
+}
+QN_INLINE float qn_float_one(const uint8_t *q, const int flip) { return (float)(flip ? (int8_t)*q : *q); }
+
+#ifdef QN_FLOATS
+/* For each block of n elements, its first in `i`; nothing if there is less than one. */
+#define QN_BLOCK (4 * QN_FLOATS)
+#define QN_FOR_BLOCKS(i, n) \
+    for (ptrdiff_t end_ = (n) - QN_BLOCK, i = 0; end_ >= 0 && i < end_ + QN_BLOCK; \
+         i = i < end_ && i + QN_BLOCK > end_ ? end_ : i + QN_BLOCK)
+#define QN_REST(n) ((n) >= QN_BLOCK ? (n) : 0) /* where the plain loop begins */
+#else
+#define QN_REST(n) 0
+#endif
+
+/* Norms: out = rne(y) + zo, clamped, with d = float(q) - z; QN_CENTRED: d -= mean; QN_SCALED: d *= rs;
+ * y = fma(d, weight, bias), for QN_EACH of arrays, else of one number; QN_TIMES: y *= inv. |y| must be below 2**31. */
+enum {
+    QN_CENTRED = 1,
+    QN_SCALED = 2,
+    QN_EACH = 4,
+    QN_TIMES = 8,
+    QN_BATCH_NORM = QN_EACH,
+    QN_LAYER_NORM = QN_CENTRED | QN_SCALED | QN_EACH | QN_TIMES,
+    QN_GROUP_NORM = QN_CENTRED | QN_TIMES,
+    QN_GROUP_NORM_LAST = QN_EACH | QN_TIMES
+};
+
+typedef struct {
+    const float *weight, *bias;
+    float z, mean, rs, inv;
+    int32_t zo, lo;
+} qn_affine;
+
+QN_INLINE void qn_affine_body(const int how, const qn_affine *norm, const uint8_t *x, uint8_t *out, ptrdiff_t n,
+                              const int flip)
+{
+    const qn_affine a = *norm; /* what out cannot change stays in registers */
+#ifdef QN_FLOATS
+    QN_FOR_BLOCKS(i, n) {
+        qn_vf y[4];
+        QN_UNROLL for (int v = 0; v < 4; v++) {
+            ptrdiff_t at = i + v * QN_FLOATS;
+            qn_vf d = qn_f_less(x + at, a.z, flip);
+            if (how & QN_CENTRED)
+                d = qn_f_sub(d, qn_f_set(a.mean));
+            if (how & QN_SCALED)
+                d = qn_f_mul(d, qn_f_set(a.rs));
+            if (how & QN_EACH)
+                y[v] = qn_f_fma(d, qn_f_load(a.weight + at), qn_f_load(a.bias + at));
+            else
+                y[v] = qn_f_fma(d, qn_f_set(*a.weight), qn_f_set(*a.bias));
+            if (how & QN_TIMES)
+                y[v] = qn_f_mul(y[v], qn_f_set(a.inv));
+        }
+        qn_f_put(out + i, y, a.zo, a.lo, flip);
+    }
+#endif
+    for (ptrdiff_t i = QN_REST(n); i < n; i++) {
+        float y, d = qn_float_one(x + i, flip) - a.z;
+        if (how & QN_CENTRED)
+            d -= a.mean;
+        if (how & QN_SCALED)
+            d *= a.rs;
+        y = qn_fma(d, a.weight[how & QN_EACH ? i : 0], a.bias[how & QN_EACH ? i : 0]);
+        out[i] = qn_put_one(how & QN_TIMES ? y * a.inv : y, a.zo, a.lo, flip);
+    }
+}
+
+static inline void qn_affine_bytes(int how, const qn_affine *a, const uint8_t *x, uint8_t *out, ptrdiff_t n, int flip)
+{
+#define QN_AFFINE(norm) \
+    if (how == norm && flip) \
+        qn_affine_body(norm, a, x, out, n, 128); \
+    else if (how == norm) \
+        qn_affine_body(norm, a, x, out, n, 0)
+    QN_AFFINE(QN_BATCH_NORM);
+    QN_AFFINE(QN_LAYER_NORM);
+    QN_AFFINE(QN_GROUP_NORM);
+    QN_AFFINE(QN_GROUP_NORM_LAST);
+}
+
+/* out = rne(z + (v - z)), clamped, with v = h0*t0 + h1*t1, `fused`: fma(h1, t1, h0*t0). |v - z| < 2**22. */
+QN_INLINE void qn_blend_bytes(const int fused, const float *t0, const float *t1, float h0, float h1, float z, int32_t lo,
+                              uint8_t *out, ptrdiff_t n, const int flip)
+{
+#ifdef QN_FLOATS
+    QN_FOR_BLOCKS(i, n) {
+        qn_vf y[4];
+        QN_UNROLL for (int u = 0; u < 4; u++) {
+            qn_vf a = qn_f_mul(qn_f_set(h0), qn_f_load(t0 + i + u * QN_FLOATS)), b = qn_f_load(t1 + i + u * QN_FLOATS);
+            qn_vf v = fused ? qn_f_fma(qn_f_set(h1), b, a) : qn_f_add(a, qn_f_mul(qn_f_set(h1), b));
+            y[u] = qn_f_add(qn_f_set(z), qn_f_sub(v, qn_f_set(z)));
+        }
+        qn_f_put(out + i, y, 0, lo, flip);
+    }
+#endif
+    for (ptrdiff_t i = QN_REST(n); i < n; i++) {
+        float a = h0 * t0[i], v = fused ? qn_fma(h1, t1[i], a) : a + h1 * t1[i];
+        out[i] = qn_put_one(z + (v - z), 0, lo, flip);
+    }
+}
+
+/* Means of sums: out = y, rounded and clamped, with s = float(acc - offset), by one of torch's rules. */
+enum { QN_MEAN_AFTER, QN_MEAN_FUSED, QN_MEAN_BEFORE }; /* rne(s*m) + z; rne(fma(s, m, z)); rne(z + s*m) */
+
+QN_INLINE void qn_means(const int rule, const int32_t *acc, int32_t offset, float m, int32_t z, int32_t lo,
+                        uint8_t *out, ptrdiff_t n, const int flip)
+{
+    const int32_t zo = rule == QN_MEAN_AFTER ? z : 0;
+#ifdef QN_FLOATS
+    QN_FOR_BLOCKS(i, n) {
+        qn_vf y[4];
+        QN_UNROLL for (int v = 0; v < 4; v++) {
+            qn_vf s = qn_f_ints(acc + i + v * QN_FLOATS, offset);
+            if (rule == QN_MEAN_FUSED)
+                s = qn_f_fma(s, qn_f_set(m), qn_f_set((float)z));
+            else
+                s = qn_f_mul(s, qn_f_set(m));
+            if (rule == QN_MEAN_BEFORE)
+                s = qn_f_add(qn_f_set((float)z), s);
+            y[v] = qn_f_min(s, qn_f_set(1024.0f)); /* a sum of very many may be 2**31 */
+        }
+        qn_f_put(out + i, y, zo, lo, flip);
+    }
+#endif
+    for (ptrdiff_t i = QN_REST(n); i < n; i++) {
+        float s = (float)qn_sub(acc[i], offset);
+        if (rule == QN_MEAN_FUSED)
+            s = qn_fma(s, m, (float)z);
+        else
+            s *= m;
+        out[i] = qn_put_one(rule == QN_MEAN_BEFORE ? (float)z + s : s, zo, lo, flip);
+    }
+}
+
+/* Bytes to floats. */
+QN_INLINE void qn_floats(const uint8_t *q, float *x, ptrdiff_t n, const int flip)
+{
+#ifdef QN_FLOATS
+    QN_FOR_BLOCKS(i, n) {
+        QN_UNROLL for (int v = 0; v < QN_BLOCK; v += QN_FLOATS)
+            qn_f_store(x + i + v, qn_f_bytes(q + i + v, flip));
+    }
+#endif
+    for (ptrdiff_t i = QN_REST(n); i < n; i++)
+        x[i] = qn_float_one(q + i, flip);
+}
+
+/* ----------------------------------------------------------------------------------------- sums of bytes and squares -- */
+
+/* At most QN_SQUARES bytes have a sum of squares that fits 32 bits; partial sums may wrap. Dot products are u8 * s8:
+ * u*u is u*(u - 128) + 128*u. */
+enum { QN_SQUARES = 65536 };
+
+static inline void qn_sums_of_few(const uint8_t *x, ptrdiff_t n, int flip, int64_t *first, int64_t *second)
+{
+    uint32_t s = 0, s2 = 0;
+    ptrdiff_t i = 0;
+#if defined(__AVX512VNNI__)
+    __m512i a[4], b[4], high = _mm512_set1_epi8((char)128), f = _mm512_set1_epi8((char)flip);
+    QN_UNROLL for (int v = 0; v < 4; v++)
+        a[v] = b[v] = _mm512_setzero_si512();
+    for (; i + 256 <= n; i += 256) {
+        QN_UNROLL for (int v = 0; v < 4; v++) {
+            __m512i u = _mm512_xor_si512(_mm512_loadu_si512(x + i + 64 * v), f);
+            a[v] = qn_dot(a[v], u, _mm512_set1_epi8(1));
+            b[v] = qn_dot(b[v], u, _mm512_xor_si512(u, high));
+        }
+    }
+    for (; i + 64 <= n; i += 64) {
+        __m512i u = _mm512_xor_si512(_mm512_loadu_si512(x + i), f);
+        a[0] = qn_dot(a[0], u, _mm512_set1_epi8(1));
+        b[0] = qn_dot(b[0], u, _mm512_xor_si512(u, high));
+    }
+    s = (uint32_t)_mm512_reduce_add_epi32(_mm512_add_epi32(_mm512_add_epi32(a[0], a[1]), _mm512_add_epi32(a[2], a[3])));
+    s2 = (uint32_t)_mm512_reduce_add_epi32(_mm512_add_epi32(_mm512_add_epi32(b[0], b[1]), _mm512_add_epi32(b[2], b[3])));
+    s2 += 128 * s;
+#elif defined(__AVX2__)
+    __m256i a = _mm256_setzero_si256(), b = a, zero = a, f = _mm256_set1_epi8((char)flip);
+    uint32_t lanes[8];
+    for (; i + 32 <= n; i += 32) {
+        __m256i u = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(x + i)), f);
+        __m256i low = _mm256_unpacklo_epi8(u, zero), high = _mm256_unpackhi_epi8(u, zero);
+        a = _mm256_add_epi32(a, _mm256_sad_epu8(u, zero));
+        b = _mm256_add_epi32(b, _mm256_add_epi32(_mm256_madd_epi16(low, low), _mm256_madd_epi16(high, high)));
+    }
+    _mm256_storeu_si256((__m256i *)lanes, a);
+    s = lanes[0] + lanes[2] + lanes[4] + lanes[6];
+    _mm256_storeu_si256((__m256i *)lanes, b);
+    for (int v = 0; v < 8; v++)
+        s2 += lanes[v];
+#endif
+    for (; i < n; i++) {
+        uint32_t u = (uint8_t)(x[i] ^ flip);
+        s += u;
+        s2 += u * u;
+    }
+    *first += s;
+    *second += s2;
+}
+
+/* Adds the sums of u and of u*u over x[:n], with u = x ^ flip. */
+static inline void qn_sums(const uint8_t *x, ptrdiff_t n, int flip, int64_t *first, int64_t *second)
+{
+    for (; n > 0; x += QN_SQUARES, n -= QN_SQUARES)
+        qn_sums_of_few(x, n < QN_SQUARES ? n : QN_SQUARES, flip, first, second);
+}
+
+static inline void qn_channel_sums_of_few(const uint8_t *x, ptrdiff_t step, ptrdiff_t pixels, int channels, int flip,
+                                          int64_t *first, int64_t *second)
+{
+    uint32_t s[64] = {0}, s2[64] = {0};
+    ptrdiff_t p = 0;
+#if defined(__AVX512VNNI__)
+    /* four pixels at a time, interleaved as for a depthwise convolution */
+    __m512i a[4], b[4], high = _mm512_set1_epi8((char)128), f = _mm512_set1_epi8((char)flip);
+    uint32_t lanes[2][4][16];
+    QN_UNROLL for (int v = 0; v < 4; v++)
+        a[v] = b[v] = _mm512_setzero_si512();
+    for (; p + 4 <= pixels; p += 4) {
+        const uint8_t *rows[4] = {x + p * step, x + (p + 1) * step, x + (p + 2) * step, x + (p + 3) * step};
+        __m512i u[4];
+        qn_interleave(rows, 0, channels, u);
+        QN_UNROLL for (int v = 0; v < 4; v++) {
+            u[v] = _mm512_xor_si512(u[v], f);
+            a[v] = qn_dot(a[v], u[v], _mm512_set1_epi8(1));
+            b[v] = qn_dot(b[v], u[v], _mm512_xor_si512(u[v], high));
+        }
+    }
+    QN_UNROLL for (int v = 0; v < 4; v++) {
+        _mm512_storeu_si512(lanes[0][v], a[v]);
+        _mm512_storeu_si512(lanes[1][v], b[v]);
+    }
+    for (int c = 0; c < 64; c++) {
+        s[c] = lanes[0][c / 4 % 4][c / 16 * 4 + c % 4];
+        s2[c] = lanes[1][c / 4 % 4][c / 16 * 4 + c % 4] + 128 * s[c];
+    }
+#endif
+    for (; p < pixels; p++)
+        for (int c = 0; c < channels; c++) {
+            uint32_t u = (uint8_t)(x[p * step + c] ^ flip);
+            s[c] += u;
+            s2[c] += u * u;
+        }
+    for (int c = 0; c < channels; c++) {
+        first[c] += s[c];
+        second[c] += s2[c];
+    }
+}
+
+/* The same for each of up to 64 channels; the bytes of a channel are `step` apart. */
+static inline void qn_channel_sums(const uint8_t *x, ptrdiff_t step, ptrdiff_t pixels, int channels, int flip,
+                                   int64_t *first, int64_t *second)
+{
+    for (; pixels > 0; x += QN_SQUARES * step, pixels -= QN_SQUARES)
+        qn_channel_sums_of_few(x, step, pixels < QN_SQUARES ? pixels : QN_SQUARES, channels, flip, first, second);
+}
+
 /* --------------------------------------------------------------------------------------------------- table lookup -- */
 
-/* out[i] = table[q[i]], 256 entries. With AVX-512 the table lies as 128 words in four registers: bits 1 to 7 of q choose a
- * word, bit 0 its half. On ARM it lies in sixteen registers, 64 bytes to an instruction. */
-static inline void qn_lookup(const uint8_t *table, const uint8_t *q, uint8_t *out, ptrdiff_t n)
+/* VBMI looks up 64 bytes in two instructions, at the speed of memory, but not every processor with AVX-512 VNNI has it. */
+#if defined(__AVX512BW__) && defined(__GNUC__)
+#define QN_VBMI
+__attribute__((target("avx512vbmi"))) static void qn_lookup_vbmi(const uint8_t *table, const uint8_t *q,
+                                                                 ptrdiff_t q_step, uint8_t *out, ptrdiff_t out_step,
+                                                                 ptrdiff_t rows, ptrdiff_t n)
 {
-    ptrdiff_t i = 0;
+    __m512i t0 = _mm512_loadu_si512(table), t1 = _mm512_loadu_si512(table + 64);
+    __m512i t2 = _mm512_loadu_si512(table + 128), t3 = _mm512_loadu_si512(table + 192);
+    for (ptrdiff_t r = 0; r < rows; r++, q += q_step, out += out_step) {
+        ptrdiff_t i = 0;
+        for (; i + 64 <= n; i += 64) {
+            __m512i x = _mm512_loadu_si512(q + i);
+            __m512i low = _mm512_permutex2var_epi8(t0, x, t1), high = _mm512_permutex2var_epi8(t2, x, t3);
+            _mm512_storeu_si512(out + i, _mm512_mask_blend_epi8(_mm512_movepi8_mask(x), low, high));
+        }
+        if (i < n) {
+            __mmask64 k = ((__mmask64)1 << (n - i)) - 1;
+            __m512i x = _mm512_maskz_loadu_epi8(k, q + i);
+            __m512i low = _mm512_permutex2var_epi8(t0, x, t1), high = _mm512_permutex2var_epi8(t2, x, t3);
+            _mm512_mask_storeu_epi8(out + i, k, _mm512_mask_blend_epi8(_mm512_movepi8_mask(x), low, high));
+        }
+    }
+}
+#endif
+
+/* out[i] = table[q[i]], 256 entries, in rows of n bytes. With AVX-512 the table lies as 128 words in four registers: bits 1
+ * to 7 of q choose a word, bit 0 its half. On ARM it lies in sixteen registers, 64 bytes to an instruction. */
+static inline void qn_lookup(const uint8_t *table, const uint8_t *q, ptrdiff_t q_step, uint8_t *out, ptrdiff_t out_step,
+                             ptrdiff_t rows, ptrdiff_t n)
+{
+#if defined(QN_VBMI)
+    if (__builtin_cpu_supports("avx512vbmi")) {
+        qn_lookup_vbmi(table, q, q_step, out, out_step, rows, n);
+        return;
+    }
+#endif
 #if defined(__AVX512BW__)
     __m512i t0 = _mm512_loadu_si512(table), t1 = _mm512_loadu_si512(table + 64);
     __m512i t2 = _mm512_loadu_si512(table + 128), t3 = _mm512_loadu_si512(table + 192);
-    for (; i + 32 <= n; i += 32) {
-        __m512i x = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(q + i)));
-        __m512i word = _mm512_srli_epi16(x, 1);
-        __m512i low = _mm512_permutex2var_epi16(t0, word, t1), high = _mm512_permutex2var_epi16(t2, word, t3);
-        __m512i both = _mm512_mask_blend_epi16(_mm512_test_epi16_mask(x, _mm512_set1_epi16(128)), low, high);
-        __m512i odd = _mm512_slli_epi16(_mm512_and_si512(x, _mm512_set1_epi16(1)), 3);
-        _mm256_storeu_si256((__m256i *)(out + i), _mm512_cvtepi16_epi8(_mm512_srlv_epi16(both, odd)));
-    }
 #elif defined(__aarch64__)
     uint8x16x4_t t0 = vld1q_u8_x4(table), t1 = vld1q_u8_x4(table + 64);
     uint8x16x4_t t2 = vld1q_u8_x4(table + 128), t3 = vld1q_u8_x4(table + 192);
-    for (; i + 16 <= n; i += 16) {
-        uint8x16_t x = vld1q_u8(q + i);
-        uint8x16_t y = vqtbl4q_u8(t0, x); /* 0 where x is outside; vqtbx4q leaves y there */
-        y = vqtbx4q_u8(y, t1, vsubq_u8(x, vdupq_n_u8(64)));
-        y = vqtbx4q_u8(y, t2, vsubq_u8(x, vdupq_n_u8(128)));
-        y = vqtbx4q_u8(y, t3, vsubq_u8(x, vdupq_n_u8(192)));
-        vst1q_u8(out + i, y);
+#endif
+    for (ptrdiff_t r = 0; r < rows; r++, q += q_step, out += out_step) {
+        ptrdiff_t i = 0;
+#if defined(__AVX512BW__)
+        for (; i + 32 <= n; i += 32) {
+            __m512i x = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(q + i)));
+            __m512i word = _mm512_srli_epi16(x, 1);
+            __m512i low = _mm512_permutex2var_epi16(t0, word, t1), high = _mm512_permutex2var_epi16(t2, word, t3);
+            __m512i both = _mm512_mask_blend_epi16(_mm512_test_epi16_mask(x, _mm512_set1_epi16(128)), low, high);
+            __m512i odd = _mm512_slli_epi16(_mm512_and_si512(x, _mm512_set1_epi16(1)), 3);
+            _mm256_storeu_si256((__m256i *)(out + i), _mm512_cvtepi16_epi8(_mm512_srlv_epi16(both, odd)));
+        }
+#elif defined(__aarch64__)
+        for (; i + 16 <= n; i += 16) {
+            uint8x16_t x = vld1q_u8(q + i);
+            uint8x16_t y = vqtbl4q_u8(t0, x); /* 0 where x is outside; vqtbx4q leaves y there */
+            y = vqtbx4q_u8(y, t1, vsubq_u8(x, vdupq_n_u8(64)));
+            y = vqtbx4q_u8(y, t2, vsubq_u8(x, vdupq_n_u8(128)));
+            y = vqtbx4q_u8(y, t3, vsubq_u8(x, vdupq_n_u8(192)));
+            vst1q_u8(out + i, y);
+        }
+#endif
+        for (; i < n; i++)
+            out[i] = table[q[i]];
+    }
+}
+
+/* --------------------------------------------------------------------------------------- element-wise arithmetic -- */
+
+/* Each function does n elements and returns n, or 0 if it does none: where there are no intrinsics, where n is less than a
+ * block, or where the numbers are so absurd that an int32 might overflow. The loop of the caller, which says what is
+ * computed, does the rest. GCC's vectors widen and narrow bytes in twice as many steps. */
+#ifdef QN_FLOATS
+QN_INLINE void qn_add_body(const uint8_t *a, const uint8_t *b, const int step_b, uint8_t *out, ptrdiff_t n, float sa,
+                           float ca, float sb, float cb, float inv, int32_t zo, int32_t lo, const int flip)
+{
+    const float one = qn_dv((int32_t)qn_float_one(b, flip), sb, cb);
+    QN_FOR_BLOCKS(i, n) {
+        qn_vf y[4];
+        QN_UNROLL for (int v = 0; v < 4; v++) {
+            const ptrdiff_t at = i + v * QN_FLOATS;
+            qn_vf x = qn_f_fma(qn_f_set(sa), qn_f_bytes(a + at, flip), qn_f_set(ca));
+            qn_vf t = step_b ? qn_f_fma(qn_f_set(sb), qn_f_bytes(b + at, flip), qn_f_set(cb)) : qn_f_set(one);
+            y[v] = qn_f_mul(qn_f_add(x, t), qn_f_set(inv));
+        }
+        qn_f_put(out + i, y, zo, lo, flip);
+    }
+}
+
+QN_INLINE void qn_mul_body(const uint8_t *a, const uint8_t *b, const int step_b, uint8_t *out, ptrdiff_t n, int32_t za,
+                           int32_t zb, float m, int32_t zo, int32_t lo, const int flip)
+{
+    const float one = qn_float_one(b, flip) - (float)zb;
+    QN_FOR_BLOCKS(i, n) {
+        qn_vf y[4];
+        QN_UNROLL for (int v = 0; v < 4; v++) {
+            const ptrdiff_t at = i + v * QN_FLOATS;
+            qn_vf x = qn_f_less(a + at, (float)za, flip);
+            qn_vf t = step_b ? qn_f_less(b + at, (float)zb, flip) : qn_f_set(one);
+            y[v] = qn_f_mul(qn_f_mul(x, t), qn_f_set(m));
+        }
+        qn_f_put(out + i, y, zo, lo, flip);
+    }
+}
+#endif
+
+/* add by the rules DV and QV; b may be one element (step_b 0). lo is zo for a fused relu. */
+static inline ptrdiff_t qn_add_bytes(const uint8_t *a, const uint8_t *b, ptrdiff_t step_b, uint8_t *out, ptrdiff_t n,
+                                     float sa, int32_t za, float sb, int32_t zb, float inv, int32_t zo, int32_t lo,
+                                     int flip)
+{
+#ifdef QN_FLOATS
+    const float ca = qn_dv_offset(sa, za), cb = qn_dv_offset(sb, zb);
+    if (!((sa + sb) * 512.0f * inv < 1e9f))
+        return 0;
+    if (step_b && !flip)
+        qn_add_body(a, b, 1, out, n, sa, ca, sb, cb, inv, zo, lo, 0);
+    else if (step_b)
+        qn_add_body(a, b, 1, out, n, sa, ca, sb, cb, inv, zo, lo, 128);
+    else
+        qn_add_body(a, b, 0, out, n, sa, ca, sb, cb, inv, zo, lo, flip);
+#endif
+    return QN_REST(n);
+}
+
+/* mul; b may be one element. */
+static inline ptrdiff_t qn_mul_bytes(const uint8_t *a, const uint8_t *b, ptrdiff_t step_b, uint8_t *out, ptrdiff_t n,
+                                     int32_t za, int32_t zb, float m, int32_t zo, int32_t lo, int flip)
+{
+#ifdef QN_FLOATS
+    if (!(m < 16384.0f))
+        return 0;
+    if (step_b && !flip)
+        qn_mul_body(a, b, 1, out, n, za, zb, m, zo, lo, 0);
+    else if (step_b)
+        qn_mul_body(a, b, 1, out, n, za, zb, m, zo, lo, 128);
+    else
+        qn_mul_body(a, b, 0, out, n, za, zb, m, zo, lo, flip);
+#endif
+    return QN_REST(n);
+}
+
+/* quantize by the rule QT: the zero point is added before rounding; too small a float becomes INT32_MIN, which saturates. */
+static inline ptrdiff_t qn_quantize_bytes(const float *x, uint8_t *out, ptrdiff_t n, float inv, float zo, int flip)
+{
+#ifdef QN_FLOATS
+    const qn_vf most = qn_f_set(flip ? 127.0f : 255.0f);
+    QN_FOR_BLOCKS(i, n) {
+        qn_vf y[4];
+        QN_UNROLL for (int v = 0; v < 4; v++) /* the second operand is the minimum of NaN */
+            y[v] = qn_f_min(qn_f_fma(qn_f_load(x + i + v * QN_FLOATS), qn_f_set(inv), qn_f_set(zo)), most);
+        qn_f_put(out + i, y, 0, -flip, flip);
     }
 #endif
-    for (; i < n; i++)
-        out[i] = table[q[i]];
+    return QN_REST(n);
+}
+
+/* dequantize: scale * (q - zero_point) */
+static inline ptrdiff_t qn_dequantize_bytes(const uint8_t *q, float *out, ptrdiff_t n, float scale, int32_t zero_point,
+                                            int flip)
+{
+#ifdef QN_FLOATS
+    QN_FOR_BLOCKS(i, n) {
+        QN_UNROLL for (int v = 0; v < QN_BLOCK; v += QN_FLOATS)
+            qn_f_store(out + i + v, qn_f_mul(qn_f_set(scale), qn_f_less(q + i + v, (float)zero_point, flip)));
+    }
+#endif
+    return QN_REST(n);
 }
 
 #endif
