@@ -26,6 +26,7 @@ include "panels.pxi"
 cdef enum:
     RUN = 96  # pixels of a run: a multiple of every tile's rows
     NARROW = 16  # rows of output pixels that are shorter do not fill a tile
+    IMAGES = 1 << 20  # at most about this many bytes of images at a time: their copies stay in the cache
     TABLE = 4096  # at most about this many pointers in a run's table
 
 
@@ -68,20 +69,28 @@ cdef struct Image:
 
 def conv(Conv w, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :, ::1] out, double sx, int32_t zx, double so,
          int32_t zo, bint relu, int threads):
+    cdef Py_ssize_t first, count, n = x.shape[0]
+    if out.shape[0] * out.shape[1] * out.shape[2] * out.shape[3] * out.shape[4] == 0:
+        return
+    cdef Columns columns = w.packed.columns(sx, zx, so)
+    cdef qn_panel p
+    p.zo = zo
+    p.lo = zo if relu else 0
+    count = max(1, IMAGES // max(1, x.shape[1] * x.shape[2] * x.shape[3] * x.shape[4]))
+    for first in range(0, n, count):
+        _images(w, columns, p, x[first:min(first + count, n)], out[first:min(first + count, n)], zx, threads)
+
+
+cdef int _images(Conv w, Columns columns, qn_panel p, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :, ::1] out,
+                 int32_t zx, int threads) except -1:
     cdef Packed k = w.packed
-    cdef Py_ssize_t n = x.shape[0], c = x.shape[4], cg, size, i, g, pixels, run, runs, panels, splits, tasks, own, row, dense
+    cdef Py_ssize_t n = x.shape[0], c = x.shape[4], cg, size, pixels, run, runs, panels, splits, tasks, own, row, dense
     cdef uint8_t *copy = NULL
     cdef uint8_t *outside = NULL
     cdef char *block = NULL
     cdef char *scratch
     cdef Image image
     cdef int t
-    if out.shape[0] * out.shape[1] * out.shape[2] * out.shape[3] * out.shape[4] == 0:
-        return
-    cdef Columns columns = k.columns(sx, zx, so)
-    cdef qn_panel p
-    p.zo = zo
-    p.lo = zo if relu else 0
     image.depth = x.shape[1]
     image.height = x.shape[2]
     image.width = x.shape[3]
@@ -164,6 +173,7 @@ def conv(Conv w, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :, ::1] out,
     free(outside)
     free(block)
     free(copy)
+    return 0
 
 
 cdef void _prepare(Conv w, Py_ssize_t groups, const Image *image, const uint8_t *x, uint8_t *copy, int32_t zx, Py_ssize_t start,

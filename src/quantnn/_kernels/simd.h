@@ -9,6 +9,7 @@
  *   qn_depthwise   the same for pixels of a depthwise convolution, whose channels do not mix
  *   qn_floats_of_bytes, qn_floats_of_nibbles   64 integers as floats
  *   qn_lookup      bytes through a table of 256
+ *   qn_copy_rows   rows of bytes
  *   qn_add_bytes, qn_mul_bytes, qn_quantize_bytes, qn_dequantize_bytes   element by element
  *
  * Packed layouts (LANES int32 lanes to a vector, QN_LANES)
@@ -99,10 +100,13 @@ QN_INLINE qn_vi qn_mul_sub(qn_vi acc, int32_t row, const int32_t *zw)
 {
     return _mm512_sub_epi32(acc, _mm512_mullo_epi32(_mm512_set1_epi32(row), _mm512_loadu_si512(zw)));
 }
+QN_INLINE qn_vi qn_requantize_with(qn_vi acc, __m512 b, __m512 inv, __m512 m)
+{
+    return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_fmadd_ps(b, inv, _mm512_cvtepi32_ps(acc)), m));
+}
 QN_INLINE qn_vi qn_requantize(qn_vi acc, const float *b, float inv, const float *m)
 {
-    __m512 f = _mm512_fmadd_ps(_mm512_loadu_ps(b), _mm512_set1_ps(inv), _mm512_cvtepi32_ps(acc));
-    return _mm512_cvtps_epi32(_mm512_mul_ps(f, _mm512_loadu_ps(m)));
+    return qn_requantize_with(acc, _mm512_loadu_ps(b), _mm512_set1_ps(inv), _mm512_loadu_ps(m));
 }
 QN_INLINE __m512i qn_pack(qn_vi i0, qn_vi i1, qn_vi i2, qn_vi i3, int32_t zo, int32_t lo)
 {
@@ -726,21 +730,26 @@ static inline void qn_begin(qn_work *w)
 
 QN_INLINE void qn_finish_body(const int nv, qn_work *w, int turns)
 {
-    const int some = 4 / nv;
-    const qn_panel p = w->p;
-    const int32_t *acc = &w->acc[1 - w->half][0][0];
-    const ptrdiff_t out_stride = w->out_stride;
-    int r = w->next;
-    for (; turns > 0 && r < w->mr; turns--, r += some) {
-        qn_vi a[4];
+    const int some = 4 / nv, mr = w->mr, stop = mr - w->next < turns * some ? mr : w->next + turns * some;
+    const qn_panel *p = &w->p;
+    const int32_t *acc = &w->acc[1 - w->half][0][0], *zw = p->zw;
+    const int32_t zo = p->zo, lo = p->lo;
+    const ptrdiff_t columns = p->columns, out_stride = w->out_stride;
+    /* loaded once: the ports that load are what the tile registers need, too */
+    const __m512 inv = _mm512_set1_ps(p->inv), b0 = _mm512_loadu_ps(p->b), m0 = _mm512_loadu_ps(p->m);
+    const __m512 b1 = nv == 2 ? _mm512_loadu_ps(p->b + QN_LANES) : b0, m1 = nv == 2 ? _mm512_loadu_ps(p->m + QN_LANES) : m0;
+    uint8_t *out = w->out + w->next * out_stride;
+    for (int r = w->next; r < stop; r += some, out += some * out_stride) {
+        qn_vi i[4];
         QN_UNROLL for (int v = 0; v < 4; v++) {
-            a[v] = qn_load_i(acc + (r + v / nv) * 2 * QN_LANES + v % nv * QN_LANES);
-            if (p.zw != NULL)
-                a[v] = qn_mul_sub(a[v], r + v / nv < w->mr ? w->sums[r + v / nv] : 0, p.zw + v % nv * QN_LANES);
+            i[v] = qn_load_i(acc + (r + v / nv) * 2 * QN_LANES + v % nv * QN_LANES);
+            if (zw != NULL)
+                i[v] = qn_mul_sub(i[v], r + v / nv < mr ? w->sums[r + v / nv] : 0, zw + v % nv * QN_LANES);
+            i[v] = qn_requantize_with(i[v], v % nv ? b1 : b0, inv, v % nv ? m1 : m0);
         }
-        qn_finish_rows(nv, &p, a, w->mr - r, w->out + r * out_stride, out_stride);
+        qn_store_rows(out, out_stride, nv, mr - r, i, zo, lo, columns);
     }
-    w->next = r < w->mr ? r : w->mr;
+    w->next = stop;
 }
 
 /* `turns` times four vectors of the tile before. */
@@ -991,6 +1000,7 @@ static inline float qn_float_of_half_fast(uint16_t h)
  * bytes, else 0.
  *
  *   qn_vf, QN_FLOATS                   a vector of floats, and how many
+ *   qn_vb, QN_I(op)                    a vector of bytes; its intrinsics that have one name but for the width
  *   qn_f_bytes(q, flip)                bytes to floats
  *   qn_f_less(q, z, flip)              bytes less an integer of their range
  *   qn_f_ints(p, offset)               int32 less an offset to floats
@@ -999,6 +1009,15 @@ static inline float qn_float_of_half_fast(uint16_t h)
 #if defined(__AVX512F__)
 #define QN_FLOATS 16
 typedef __m512 qn_vf;
+typedef __m512i qn_vb;
+#define QN_I(op) _mm512_##op
+QN_INLINE qn_vb qn_b_load(const uint8_t *p) { return _mm512_loadu_si512(p); }
+QN_INLINE void qn_b_store(uint8_t *p, qn_vb a) { _mm512_storeu_si512(p, a); }
+QN_INLINE qn_vb qn_b_zero(void) { return _mm512_setzero_si512(); }
+QN_INLINE qn_vb qn_b_flip(qn_vb a, const int flip)
+{
+    return flip ? _mm512_xor_si512(a, _mm512_set1_epi8((char)flip)) : a;
+}
 QN_INLINE qn_vf qn_f_set(float a) { return _mm512_set1_ps(a); }
 QN_INLINE qn_vf qn_f_load(const float *p) { return _mm512_loadu_ps(p); }
 QN_INLINE void qn_f_store(float *p, qn_vf a) { _mm512_storeu_ps(p, a); }
@@ -1034,11 +1053,20 @@ QN_INLINE void qn_f_put(uint8_t *out, const qn_vf y[4], int32_t zo, int32_t lo, 
     __m512i q = qn_pack(_mm512_cvtps_epi32(y[0]), _mm512_cvtps_epi32(y[1]), _mm512_cvtps_epi32(y[2]),
                         _mm512_cvtps_epi32(y[3]), zo + flip, lo + flip);
     q = _mm512_permutexvar_epi32(linear, q);
-    _mm512_storeu_si512(out, flip ? _mm512_xor_si512(q, _mm512_set1_epi8((char)flip)) : q);
+    qn_b_store(out, qn_b_flip(q, flip));
 }
 #elif defined(__AVX2__)
 #define QN_FLOATS 8
 typedef __m256 qn_vf;
+typedef __m256i qn_vb;
+#define QN_I(op) _mm256_##op
+QN_INLINE qn_vb qn_b_load(const uint8_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+QN_INLINE void qn_b_store(uint8_t *p, qn_vb a) { _mm256_storeu_si256((__m256i *)p, a); }
+QN_INLINE qn_vb qn_b_zero(void) { return _mm256_setzero_si256(); }
+QN_INLINE qn_vb qn_b_flip(qn_vb a, const int flip)
+{
+    return flip ? _mm256_xor_si256(a, _mm256_set1_epi8((char)flip)) : a;
+}
 QN_INLINE qn_vf qn_f_set(float a) { return _mm256_set1_ps(a); }
 QN_INLINE qn_vf qn_f_load(const float *p) { return _mm256_loadu_ps(p); }
 QN_INLINE void qn_f_store(float *p, qn_vf a) { _mm256_storeu_ps(p, a); }
@@ -1066,7 +1094,7 @@ QN_INLINE void qn_f_put(uint8_t *out, const qn_vf y[4], int32_t zo, int32_t lo, 
     __m256i q = qn_pack(_mm256_cvtps_epi32(y[0]), _mm256_cvtps_epi32(y[1]), _mm256_cvtps_epi32(y[2]),
                         _mm256_cvtps_epi32(y[3]), zo + flip, lo + flip);
     q = _mm256_permutevar8x32_epi32(q, linear);
-    _mm256_storeu_si256((__m256i *)out, flip ? _mm256_xor_si256(q, _mm256_set1_epi8((char)flip)) : q);
+    qn_b_store(out, qn_b_flip(q, flip));
 }
 #endif
 
@@ -1182,6 +1210,15 @@ QN_INLINE void qn_blend_bytes(const int fused, const float *t0, const float *t1,
 /* Means of sums: out = y, rounded and clamped, with s = float(acc - offset), by one of torch's rules. */
 enum { QN_MEAN_AFTER, QN_MEAN_FUSED, QN_MEAN_BEFORE }; /* rne(s*m) + z; rne(fma(s, m, z)); rne(z + s*m) */
 
+#ifdef QN_FLOATS
+QN_INLINE qn_vf qn_mean(const int rule, qn_vf s, float m, int32_t z)
+{
+    s = rule == QN_MEAN_FUSED ? qn_f_fma(s, qn_f_set(m), qn_f_set((float)z)) : qn_f_mul(s, qn_f_set(m));
+    s = rule == QN_MEAN_BEFORE ? qn_f_add(qn_f_set((float)z), s) : s;
+    return qn_f_min(s, qn_f_set(1024.0f)); /* a sum of very many may be 2**31 */
+}
+#endif
+
 QN_INLINE void qn_means(const int rule, const int32_t *acc, int32_t offset, float m, int32_t z, int32_t lo,
                         uint8_t *out, ptrdiff_t n, const int flip)
 {
@@ -1190,14 +1227,7 @@ QN_INLINE void qn_means(const int rule, const int32_t *acc, int32_t offset, floa
     QN_FOR_BLOCKS(i, n) {
         qn_vf y[4];
         QN_UNROLL for (int v = 0; v < 4; v++) {
-            qn_vf s = qn_f_ints(acc + i + v * QN_FLOATS, offset);
-            if (rule == QN_MEAN_FUSED)
-                s = qn_f_fma(s, qn_f_set(m), qn_f_set((float)z));
-            else
-                s = qn_f_mul(s, qn_f_set(m));
-            if (rule == QN_MEAN_BEFORE)
-                s = qn_f_add(qn_f_set((float)z), s);
-            y[v] = qn_f_min(s, qn_f_set(1024.0f)); /* a sum of very many may be 2**31 */
+            y[v] = qn_mean(rule, qn_f_ints(acc + i + v * QN_FLOATS, offset), m, z);
         }
         qn_f_put(out + i, y, zo, lo, flip);
     }
@@ -1211,6 +1241,107 @@ QN_INLINE void qn_means(const int rule, const int32_t *acc, int32_t offset, floa
         out[i] = qn_put_one(rule == QN_MEAN_BEFORE ? (float)z + s : s, zo, lo, flip);
     }
 }
+
+/* A window of a channels-last image: bytes at x + p*plane_step + r*row_step + t*tap_step for each of the channels. */
+typedef struct {
+    ptrdiff_t planes, rows, taps, plane_step, row_step, tap_step;
+} qn_window;
+
+#ifdef QN_FLOATS
+enum { QN_WINDOWS = QN_BLOCK }; /* the fewest channels of qn_max_window and qn_mean_window; 0: they don't exist */
+
+QN_INLINE void qn_max_body(const ptrdiff_t rows, const ptrdiff_t taps, const qn_window *w, const uint8_t *x, uint8_t *out,
+                           ptrdiff_t channels, const int flip)
+{
+    QN_FOR_BLOCKS(c, channels) {
+        qn_vb q = qn_b_load(x + c);
+        for (ptrdiff_t p = 0; p < w->planes; p++) {
+            QN_UNROLL for (ptrdiff_t r = 0; r < rows; r++) {
+                const uint8_t *row = x + c + p * w->plane_step + r * w->row_step;
+                QN_UNROLL for (ptrdiff_t t = 0; t < taps; t++) {
+                    qn_vb v = qn_b_load(row + t * w->tap_step);
+                    q = flip ? QN_I(max_epi8)(q, v) : QN_I(max_epu8)(q, v);
+                }
+            }
+        }
+        qn_b_store(out + c, q);
+    }
+}
+
+/* out[c] = the maximum of the window. */
+static inline void qn_max_window(const qn_window *w, const uint8_t *x, uint8_t *out, ptrdiff_t channels, const int flip)
+{
+    if (w->rows == 3 && w->taps == 3)
+        qn_max_body(3, 3, w, x, out, channels, flip);
+    else if (w->rows == 2 && w->taps == 2)
+        qn_max_body(2, 2, w, x, out, channels, flip);
+    else
+        qn_max_body(w->rows, w->taps, w, x, out, channels, flip);
+}
+
+/* Sums of even and of odd bytes, in 16 bits: `both` has the even ones and 256 times the odd ones, all modulo 65536. They are
+ * added to four vectors of int32 in the order that packing them restores. */
+QN_INLINE void qn_add_wide(qn_vb acc[4], qn_vb both, qn_vb odd)
+{
+    qn_vb even = QN_I(sub_epi16)(both, QN_I(slli_epi16)(odd, 8)), zero = qn_b_zero();
+    qn_vb low = QN_I(unpacklo_epi16)(even, odd), high = QN_I(unpackhi_epi16)(even, odd);
+    acc[0] = QN_I(add_epi32)(acc[0], QN_I(unpacklo_epi16)(low, zero));
+    acc[1] = QN_I(add_epi32)(acc[1], QN_I(unpackhi_epi16)(low, zero));
+    acc[2] = QN_I(add_epi32)(acc[2], QN_I(unpacklo_epi16)(high, zero));
+    acc[3] = QN_I(add_epi32)(acc[3], QN_I(unpackhi_epi16)(high, zero));
+}
+
+QN_INLINE void qn_mean_body(const int rule, const qn_window *w, const uint8_t *x, int32_t offset, float m, int32_t z,
+                            int32_t lo, uint8_t *out, ptrdiff_t channels, const int flip)
+{
+    QN_FOR_BLOCKS(c, channels) {
+        qn_vb acc[4], both = qn_b_zero(), odd = both;
+        ptrdiff_t count = 0;
+        QN_UNROLL for (int v = 0; v < 4; v++)
+            acc[v] = QN_I(set1_epi32)(-offset);
+        for (ptrdiff_t p = 0; p < w->planes; p++)
+            for (ptrdiff_t r = 0; r < w->rows; r++) {
+                const uint8_t *row = x + c + p * w->plane_step + r * w->row_step;
+                for (ptrdiff_t t = 0; t < w->taps; t++, row += w->tap_step) {
+                    qn_vb v = qn_b_flip(qn_b_load(row), flip);
+                    both = QN_I(add_epi16)(both, v);
+                    odd = QN_I(add_epi16)(odd, QN_I(srli_epi16)(v, 8));
+                    if (++count == 256) {
+                        qn_add_wide(acc, both, odd);
+                        both = odd = qn_b_zero();
+                        count = 0;
+                    }
+                }
+            }
+        qn_add_wide(acc, both, odd);
+        QN_UNROLL for (int v = 0; v < 4; v++) {
+            qn_vf s = qn_mean(rule, QN_I(cvtepi32_ps)(acc[v]), m, z);
+            acc[v] = QN_I(cvtps_epi32)(s);
+        }
+        qn_b_store(out + c, qn_b_flip(qn_pack(acc[0], acc[1], acc[2], acc[3], (rule == QN_MEAN_AFTER ? z : 0) + flip,
+                                              lo + flip), flip));
+    }
+}
+
+/* The mean of the window by a rule of qn_means; `offset` is the sum of the window's zero points. */
+static inline void qn_mean_window(int rule, const qn_window *w, const uint8_t *x, int32_t offset, float m, int32_t z,
+                                  int32_t lo, uint8_t *out, ptrdiff_t channels, const int flip)
+{
+    int32_t size = (int32_t)(w->planes * w->rows * w->taps);
+    offset = qn_add(offset, flip * size); /* of bytes as unsigned */
+    if (rule == QN_MEAN_AFTER)
+        qn_mean_body(QN_MEAN_AFTER, w, x, offset, m, z, lo, out, channels, flip);
+    else if (rule == QN_MEAN_FUSED)
+        qn_mean_body(QN_MEAN_FUSED, w, x, offset, m, z, lo, out, channels, flip);
+    else
+        qn_mean_body(QN_MEAN_BEFORE, w, x, offset, m, z, lo, out, channels, flip);
+}
+#else
+enum { QN_WINDOWS = 0 };
+static inline void qn_max_window(const qn_window *w, const uint8_t *x, uint8_t *out, ptrdiff_t channels, int flip) {}
+static inline void qn_mean_window(int rule, const qn_window *w, const uint8_t *x, int32_t offset, float m, int32_t z,
+                                  int32_t lo, uint8_t *out, ptrdiff_t channels, int flip) {}
+#endif
 
 /* Bytes to floats. */
 QN_INLINE void qn_floats(const uint8_t *q, float *x, ptrdiff_t n, const int flip)
@@ -1402,14 +1533,54 @@ static inline void qn_lookup(const uint8_t *table, const uint8_t *q, ptrdiff_t q
             vst1q_u8(out + i, y);
         }
 #endif
+        for (; i + 8 <= n; i += 8)
+            QN_UNROLL for (int v = 0; v < 8; v++) out[i + v] = table[q[i + v]];
         for (; i < n; i++)
             out[i] = table[q[i]];
     }
 }
 
+/* QN_GROUP_NORM of one channel: where it is long and lookups are fast, by a table of its 256 results. */
+static inline void qn_affine_channel(const qn_affine *a, const uint8_t *x, uint8_t *out, ptrdiff_t n, int flip)
+{
+#if defined(QN_VBMI)
+    const int fast = __builtin_cpu_supports("avx512vbmi");
+#elif defined(__aarch64__)
+    const int fast = 1;
+#else
+    const int fast = 0;
+#endif
+    uint8_t every[256], table[256];
+    if (!fast || n < 1024) {
+        qn_affine_bytes(QN_GROUP_NORM, a, x, out, n, flip);
+        return;
+    }
+    for (int i = 0; i < 256; i++)
+        every[i] = (uint8_t)i;
+    qn_affine_bytes(QN_GROUP_NORM, a, every, table, 256, flip);
+    qn_lookup(table, x, 0, out, 0, 1, n);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ copy -- */
+
+/* Rows of n bytes. Calling memcpy costs more than moving a short row in whole vectors, the last over the one before. */
+static inline void qn_copy_rows(const uint8_t *x, ptrdiff_t x_step, uint8_t *out, ptrdiff_t out_step, ptrdiff_t rows,
+                                ptrdiff_t n)
+{
+    for (ptrdiff_t r = 0; r < rows; r++, x += x_step, out += out_step) {
+        if (n >= 64 && n < 2048) {
+            for (ptrdiff_t i = 0; i < n - 64; i += 64)
+                memcpy(out + i, x + i, 64);
+            memcpy(out + n - 64, x + n - 64, 64);
+        } else {
+            memcpy(out, x, (size_t)n);
+        }
+    }
+}
+
 /* --------------------------------------------------------------------------------------- element-wise arithmetic -- */
 
-/* Each function does n elements and returns n, or 0 if it does none: where there are no intrinsics, where n is less than a
+/* Each function does the first elements and returns how many: none where there are no intrinsics, where n is less than a
  * block, or where the numbers are so absurd that an int32 might overflow. The loop of the caller, which says what is
  * computed, does the rest. GCC's vectors widen and narrow bytes in twice as many steps. */
 #ifdef QN_FLOATS
@@ -1483,18 +1654,29 @@ static inline ptrdiff_t qn_mul_bytes(const uint8_t *a, const uint8_t *b, ptrdiff
 }
 
 /* quantize by the rule QT: the zero point is added before rounding; too small a float becomes INT32_MIN, which saturates. */
+#ifdef QN_FLOATS
+QN_INLINE void qn_quantize_block(const float *x, uint8_t *out, float inv, float zo, int flip)
+{
+    const qn_vf most = qn_f_set(flip ? 127.0f : 255.0f);
+    qn_vf y[4];
+    QN_UNROLL for (int v = 0; v < 4; v++) /* the second operand is the minimum of NaN */
+        y[v] = qn_f_min(qn_f_fma(qn_f_load(x + v * QN_FLOATS), qn_f_set(inv), qn_f_set(zo)), most);
+    qn_f_put(out, y, 0, -flip, flip);
+}
+#endif
 static inline ptrdiff_t qn_quantize_bytes(const float *x, uint8_t *out, ptrdiff_t n, float inv, float zo, int flip)
 {
+    ptrdiff_t i = 0;
 #ifdef QN_FLOATS
-    const qn_vf most = qn_f_set(flip ? 127.0f : 255.0f);
-    QN_FOR_BLOCKS(i, n) {
-        qn_vf y[4];
-        QN_UNROLL for (int v = 0; v < 4; v++) /* the second operand is the minimum of NaN */
-            y[v] = qn_f_min(qn_f_fma(qn_f_load(x + i + v * QN_FLOATS), qn_f_set(inv), qn_f_set(zo)), most);
-        qn_f_put(out + i, y, 0, -flip, flip);
+    if (n >= QN_BLOCK) {
+        qn_quantize_block(x, out, inv, zo, flip);
+        /* from here on no load of floats crosses two cache lines */
+        i = QN_BLOCK - (ptrdiff_t)((uintptr_t)x / sizeof *x % QN_FLOATS);
+        for (; i + QN_BLOCK <= n; i += QN_BLOCK)
+            qn_quantize_block(x + i, out + i, inv, zo, flip);
     }
 #endif
-    return QN_REST(n);
+    return i;
 }
 
 /* dequantize: scale * (q - zero_point) */
