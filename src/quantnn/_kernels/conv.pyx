@@ -7,15 +7,17 @@ Computes
 What lies outside the image counts as zx, that is as nothing.
 
 Layout: x (N, D, H, W, C) and y (N, D, H, W, K) channels-last and dense; fewer dimensions are D = 1 and H = 1. No matrix
-of the image is built: for a run of output pixels a table of pointers [tap][pixel] says where the C bytes of each tap
-lie; outside the image it points to a row of zx. The dot products need whole groups of four bytes, so the image is
-copied once into one of two forms where they are not there:
+of the whole image is built: for a run of output pixels a table of pointers [tap][pixel] says where the C bytes of each
+tap lie; outside the image it points to a row of zx. Images are copied once where they do not lie as the tile wants them:
     rows    few channels, one group: the image gets its left and right padding, and the kernel's whole row of
             kW * C bytes becomes one tap
     pixels  each group's channels are filled up to a multiple of four
+Where the tile wants evenly spaced pixels (simd.h: QN_EVEN), each row of the image gets its left and right padding, so that
+neighbouring output pixels read neighbouring bytes at every tap; short rows, which do not fill a tile, have the bytes of a
+run's pixels put one behind the other instead (dense). A 1x1 convolution needs neither (flat).
 Weights in panels (panels.pxi), one tap per kernel position or, in the form rows, per kernel row.
 Exactness: torch's integers at every level; the taps outside the image add exactly zero.
-Parallel: over groups, runs of pixels and, where those are few, panels of columns.
+Parallel: over groups and runs of pixels or, where those are few, over panels of columns.
 """
 from cython.parallel cimport prange
 from libc.stdlib cimport malloc
@@ -54,7 +56,7 @@ cdef class Conv:
             self.packed.k4 <= 16 if self.rows else self.pw <= (self.kw - 1) * self.dw)
 
 
-# Where the bytes of a prepared image lie.
+# Where the bytes of prepared images lie, and how their output pixels are cut into runs.
 cdef struct Image:
     const uint8_t *data
     const uint8_t *outside  # a pixel, a kernel row (in the form rows) or an image row (if `even`) of zx
@@ -65,6 +67,8 @@ cdef struct Image:
     bint flat  # all output pixels are such neighbours, not only those of a row ...
     Py_ssize_t dense  # bytes of a pixel at all taps, which are put one behind the other; 0 if they are not
     Py_ssize_t safe  # ... of those before this one; the others' bytes, with room behind them, lie in `outside`
+    Py_ssize_t pixels, unit, units, runs, run  # units of pixels fill tiles; runs are units in turn, of at most run pixels
+    Py_ssize_t splits  # parts of the panels
 
 
 def conv(Conv w, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :, ::1] out, double sx, int32_t zx, double so,
@@ -84,7 +88,8 @@ def conv(Conv w, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :, ::1] out,
 cdef int _images(Conv w, Columns columns, qn_panel p, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :, ::1] out,
                  int32_t zx, int threads) except -1:
     cdef Packed k = w.packed
-    cdef Py_ssize_t n = x.shape[0], c = x.shape[4], cg, size, pixels, run, runs, panels, splits, tasks, own, row, dense
+    cdef Py_ssize_t n = x.shape[0], c = x.shape[4], cg, size, lines, most, tasks
+    cdef Py_ssize_t own, row, dense
     cdef uint8_t *copy = NULL
     cdef uint8_t *outside = NULL
     cdef char *block = NULL
@@ -97,16 +102,16 @@ cdef int _images(Conv w, Columns columns, qn_panel p, const uint8_t[:, :, :, :, 
     image.out_depth = out.shape[1]
     image.out_height = out.shape[2]
     image.out_width = out.shape[3]
-    pixels = n * image.out_depth * image.out_height * image.out_width
+    image.pixels = n * image.out_depth * image.out_height * image.out_width
     cg = c // k.groups
     image.data = &x[0, 0, 0, 0, 0] if x.shape[0] * image.depth * image.height * image.width * c > 0 else NULL
     image.group = cg if w.rows else (cg + 3) // 4 * 4
     image.pixel = image.group * k.groups
     image.even = w.sw * image.pixel if w.even else 0
     image.flat = w.even and not w.rows and k.taps == w.sd == w.sh == w.sw == 1 and w.pd == w.ph == w.pw == 0
-    image.safe = pixels
+    image.safe = image.pixels
     if image.flat and k.k4 * 4 > cg and cg % 4 == 0:
-        image.safe = max(pixels - 16, 0)
+        image.safe = max(image.pixels - 16, 0)
     image.dense = 0
     if w.even and not image.flat and not w.rows and image.out_width < NARROW and k.k4 % 16 == 0 and k.k4 * 4 == cg:
         image.dense = image.even = k.taps * cg
@@ -117,24 +122,29 @@ cdef int _images(Conv w, Columns columns, qn_panel p, const uint8_t[:, :, :, :, 
     if w.rows or cg % 4 or (w.even and not image.flat and (image.pad or k.k4 * 4 > cg)):
         size = n * image.depth * image.height * row
 
-    run = min(RUN, max(12, TABLE // k.taps // 12 * 12))
-    if w.even and not image.flat and not image.dense and image.out_width < run:
-        run = run // image.out_width * image.out_width
-    runs = (pixels + run - 1) // run
-    panels = k.panels
-    splits = 1
-    if threads > 1 and k.groups * runs < 4 * threads:
-        run = min(run, max(12, (pixels + 4 * threads - 1) // (4 * threads)))
-        runs = (pixels + run - 1) // run
-        splits = min(panels, (4 * threads + k.groups * runs - 1) // (k.groups * runs))
-    tasks = k.groups * runs * splits
-    own = ((k.taps * sizeof(void *) + sizeof(int32_t)) * run + 63) // 64 * 64
+    # runs of whole units, about equally many in each
+    image.unit = 12
+    if w.even:
+        image.unit = 16 if image.flat or image.dense or image.out_width > RUN else image.out_width
+    image.units = (image.pixels + image.unit - 1) // image.unit
+    most = max(min(RUN, TABLE // k.taps) // image.unit, 1)
+    image.runs = (image.units + most - 1) // most
+    image.splits = 1
+    if threads > 1:
+        if k.groups * image.units < 8 * threads and k.panels > 1:
+            # few pixels: each thread takes all of them, for its part of the panels
+            image.splits = threads if k.panels % threads == 0 else min(k.panels, 4 * threads)
+        else:
+            image.runs = min(image.units, (image.runs + threads - 1) // threads * threads)
+    image.run = (image.units + image.runs - 1) // image.runs * image.unit
+    tasks = k.groups * image.runs * image.splits
+    own = ((k.taps * sizeof(void *) + sizeof(int32_t)) * image.run + 63) // 64 * 64
     dense = own
 
     # every read of whole groups of bytes may end behind what is needed
     if image.dense:
-        own += (image.dense * run + 63) // 64 * 64
-    row = max(image.pixel, k.k4 * 4, row if w.even else 0, (pixels - image.safe) * image.pixel) + 64
+        own += (image.dense * image.run + 63) // 64 * 64
+    row = max(image.pixel, k.k4 * 4, row if w.even else 0, (image.pixels - image.safe) * image.pixel) + 64
     outside = <uint8_t *>malloc(row)
     block = <char *>malloc(own * threads + 64)
     scratch = <char *>((<uintptr_t>block + 63) // 64 * 64)
@@ -146,8 +156,8 @@ cdef int _images(Conv w, Columns columns, qn_panel p, const uint8_t[:, :, :, :, 
         free(copy)
         raise MemoryError(f"conv: cannot allocate {size + own * threads} bytes")
     memset(outside, zx, row)
-    if image.safe < pixels:
-        memcpy(outside, image.data + image.safe * image.pixel, (pixels - image.safe) * image.pixel)
+    if image.safe < image.pixels:
+        memcpy(outside, image.data + image.safe * image.pixel, (image.pixels - image.safe) * image.pixel)
     image.outside = outside
 
     if threads == 1:
@@ -155,20 +165,18 @@ cdef int _images(Conv w, Columns columns, qn_panel p, const uint8_t[:, :, :, :, 
             if size > 0:
                 _prepare(w, k.groups, &image, image.data, copy, zx, 0, n * image.depth * image.height, x.shape[3], c)
                 image.data = copy
-            _tasks(w, k, columns, p, image, run, runs, splits, pixels, 0, tasks, <const uint8_t **>scratch, <uint8_t *>scratch + dense,
+            _tasks(w, k, columns, p, image, 0, tasks, <const uint8_t **>scratch, <uint8_t *>scratch + dense,
                    &out[0, 0, 0, 0, 0], out.shape[4])
     else:
         if size > 0:
-            pixels = n * image.depth * image.height  # rows, here
+            lines = n * image.depth * image.height
             for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-                _prepare(w, k.groups, &image, image.data, copy, zx, cut(pixels, t, threads, 1), cut(pixels, t + 1, threads, 1),
+                _prepare(w, k.groups, &image, image.data, copy, zx, cut(lines, t, threads, 1), cut(lines, t + 1, threads, 1),
                          x.shape[3], c)
             image.data = copy
-            pixels = n * image.out_depth * image.out_height * image.out_width
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _tasks(w, k, columns, p, image, run, runs, splits, pixels, cut(tasks, t, threads, 1),
-                   cut(tasks, t + 1, threads, 1), <const uint8_t **>(scratch + t * own),
-                   <uint8_t *>scratch + t * own + dense,
+            _tasks(w, k, columns, p, image, cut(tasks, t, threads, 1), cut(tasks, t + 1, threads, 1),
+                   <const uint8_t **>(scratch + t * own), <uint8_t *>scratch + t * own + dense,
                    &out[0, 0, 0, 0, 0], out.shape[4])
     free(outside)
     free(block)
@@ -176,8 +184,8 @@ cdef int _images(Conv w, Columns columns, qn_panel p, const uint8_t[:, :, :, :, 
     return 0
 
 
-cdef void _prepare(Conv w, Py_ssize_t groups, const Image *image, const uint8_t *x, uint8_t *copy, int32_t zx, Py_ssize_t start,
-                   Py_ssize_t stop, Py_ssize_t width, Py_ssize_t c) noexcept nogil:
+cdef void _prepare(Conv w, Py_ssize_t groups, const Image *image, const uint8_t *x, uint8_t *copy, int32_t zx,
+                   Py_ssize_t start, Py_ssize_t stop, Py_ssize_t width, Py_ssize_t c) noexcept nogil:
     # image rows start..stop with their padding, which holds zx; groups filled up (with anything, their weights are 0)
     cdef Py_ssize_t r, i, g, cg = c // groups, pad = image.pad * image.pixel
     cdef const uint8_t *source
@@ -200,27 +208,27 @@ cdef void _prepare(Conv w, Py_ssize_t groups, const Image *image, const uint8_t 
         memset(target, zx, pad)
 
 
-cdef void _tasks(Conv w, Packed k, Columns columns, qn_panel p, Image image, Py_ssize_t run, Py_ssize_t runs, Py_ssize_t splits,
-                 Py_ssize_t pixels, Py_ssize_t start, Py_ssize_t stop, const uint8_t **table, uint8_t *dense,
-                 uint8_t *out, Py_ssize_t out_channels) noexcept nogil:
-    # task = (group * runs + run) * splits + split
-    cdef Py_ssize_t panels = k.panels, task, g, split, panel, first, nv, q0 = 0, q1 = 0, i, ready = -1
+cdef void _tasks(Conv w, Packed k, Columns columns, qn_panel p, Image image, Py_ssize_t start, Py_ssize_t stop,
+                 const uint8_t **table, uint8_t *dense, uint8_t *out, Py_ssize_t out_channels) noexcept nogil:
+    # task = (split * groups + group) * runs + run
+    cdef Py_ssize_t panels = k.panels, task, g, r, split, panel, first, nv, q0 = 0, q1 = 0, i, ready = -1
     cdef Py_ssize_t lead = 0, width = image.out_width
-    cdef int32_t *sums = <int32_t *>(table + k.taps * run)
+    cdef int32_t *sums = <int32_t *>(table + k.taps * image.run)
     cdef qn_work work
     p.taps = 1 if image.dense else k.taps
     p.k4 = image.dense // 4 if image.dense else k.k4
     qn_begin(&work)
     for task in range(start, stop):
-        g = task // splits // runs
-        split = task % splits
+        g = task // image.runs % k.groups
+        r = task % image.runs
+        split = task // image.runs // k.groups
         p.x_offset = 0 if image.dense else g * image.group
-        if task // splits != ready:
-            ready = task // splits
-            q0 = ready % runs * run
-            q1 = min(q0 + run, pixels)
+        if g * image.runs + r != ready:
+            ready = g * image.runs + r
+            q0 = image.units * r // image.runs * image.unit
+            q1 = min(image.units * (r + 1) // image.runs * image.unit, image.pixels)
             qn_flush(&work)
-            _point(w, &image, q0, q1, table, run)
+            _point(w, &image, q0, q1, table, image.run)
             if image.flat:
                 lead = image.safe - q0 if q0 < image.safe else q1 - q0
                 width = q1 - q0
@@ -229,22 +237,24 @@ cdef void _tasks(Conv w, Packed k, Columns columns, qn_panel p, Image image, Py_
             else:
                 lead = width - q0 % width
             if k.zw != NULL:
-                _sum(k, g * image.group, q1 - q0, table, run, sums)
+                _sum(k, g * image.group, q1 - q0, table, image.run, sums)
             if image.dense:
                 lead = q1 - q0
-                _gather(k, g * image.group, q1 - q0, table, run, dense)
-        for panel in range(panels * split // splits, panels * (split + 1) // splits):
+                _gather(k, g * image.group, q1 - q0, table, image.run, dense)
+        for panel in range(panels * split // image.splits, panels * (split + 1) // image.splits):
             first = k.first_vector(panel)
             nv = k.first_vector(panel + 1) - first
             k.panel(columns, g, first, nv, &p)
-            qn_tiles(&work, <int>nv, q1 - q0, &p, table, run, image.even, lead, width, sums,
+            qn_tiles(&work, <int>nv, q1 - q0, &p, table, image.run, image.even, lead, width, sums,
                      out + q0 * out_channels + g * k.n + first * QN_LANES, out_channels)
     qn_end(&work)
 
 
 cdef void _point(Conv w, const Image *image, Py_ssize_t q0, Py_ssize_t q1, const uint8_t **table,
                  Py_ssize_t run) noexcept nogil:
-    # table[tap * run + i] = where tap lies for output pixel q0 + i, one output row's part of q0..q1 after the other
+    # table[tap * run + i] = where tap lies for output pixel q0 + i, one output row's part of q0..q1 after the other;
+    # of evenly spaced pixels only for those that a tile begins with, if nothing else needs them
+    cdef bint sparse = image.even and not image.dense and w.packed.taps > 1 and w.packed.zw == NULL
     cdef Py_ssize_t q = q0, n, od, oh, ow, count, a, b, c, d, h, tap, i, lo, hi, taps_w = 1 if w.rows else w.kw
     cdef const uint8_t *row
     cdef const uint8_t **cell
@@ -265,6 +275,15 @@ cdef void _point(Conv w, const Image *image, Py_ssize_t q0, Py_ssize_t q1, const
                         cell = table + (tap + c) * run + (q - q0)
                         for i in range(count):
                             cell[i] = image.outside
+                elif sparse:
+                    row = image.data + ((n * image.depth + d) * image.height + h) * image.width * image.pixel
+                    for c in range(taps_w):
+                        cell = table + (tap + c) * run + (q - q0)
+                        x0 = ow * w.sw + image.pad - w.pw + c * w.dw
+                        i = 0
+                        while i < count:
+                            cell[i] = row + x0 * image.pixel + i * step
+                            i += qn_part(count - i)
                 else:
                     row = image.data + ((n * image.depth + d) * image.height + h) * image.width * image.pixel
                     for c in range(taps_w):
@@ -286,10 +305,11 @@ cdef void _point(Conv w, const Image *image, Py_ssize_t q0, Py_ssize_t q1, const
 cdef void _gather(Packed k, Py_ssize_t x_offset, Py_ssize_t count, const uint8_t **table, Py_ssize_t run,
                   uint8_t *dense) noexcept nogil:
     # each pixel's bytes at all taps, one behind the other; the table then points there
-    cdef Py_ssize_t i, tap
+    cdef Py_ssize_t i, j, tap
     for i in range(count):
         for tap in range(k.taps):
-            memcpy(dense + tap * k.c, table[tap * run + i] + x_offset, k.c)
+            for j in range(0, k.c, 64):  # a multiple
+                memcpy(dense + tap * k.c + j, table[tap * run + i] + x_offset + j, 64)
         table[i] = dense
         dense += k.taps * k.c
 

@@ -30,6 +30,7 @@ cdef extern from "simd.h" nogil:
     ctypedef struct qn_work:
         pass
     Py_ssize_t qn_padded(Py_ssize_t k) noexcept
+    Py_ssize_t qn_part(Py_ssize_t left) noexcept
     void qn_begin(qn_work *work) noexcept
     void qn_flush(qn_work *work) noexcept
     void qn_end(qn_work *work) noexcept

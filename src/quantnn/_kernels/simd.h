@@ -2,18 +2,18 @@
  * intrinsics, one section per instruction set.
  *
  * What it computes
- *   qn_tile        a tile of MR rows by NV vectors of output columns:
+ *   qn_tiles       rows by a panel of NV vectors of output columns, in tiles of MR rows:
  *                    acc[r][c] = offset[c] + sum over taps, k of x[r][tap][k] * w[tap][k][c]         u8 * s8, exact int32
  *                  requantized on registers and stored as bytes (see below)
  *                  At the level amx a tile has up to 32 rows and goes through tile registers where that pays.
+ *   qn_transpose   a block of bytes, its rows and columns exchanged
  *   qn_depthwise   the same for pixels of a depthwise convolution, whose channels do not mix
- *   qn_floats_of_bytes, qn_floats_of_nibbles   64 integers as floats
  *   qn_lookup      bytes through a table of 256
  *   qn_copy_rows   rows of bytes
- *   qn_add_bytes, qn_mul_bytes, qn_quantize_bytes, qn_dequantize_bytes   element by element
+ *   qn_clamp_bytes, qn_add_bytes, qn_mul_bytes, qn_quantize_bytes, qn_dequantize_bytes   element by element
  *
  * Packed layouts (LANES int32 lanes to a vector, QN_LANES)
- *   qn_tile        weights [tap][k/4][NV * LANES][4]: one vector holds four consecutive k of LANES columns, what a
+ *   qn_tiles       weights [tap][k/4][NV * LANES][4]: one vector holds four consecutive k of LANES columns, what a
  *                  byte dot product eats. Activations are read through row pointers, four k at a time, broadcast.
  *   qn_depthwise   weights [tap/4][4][LANES][4]: four taps of each of 4 * LANES channels; vector j, 128-bit part i,
  *                  element e belongs to channel 16 * i + 4 * j + e, the order in which unpacking bytes delivers them.
@@ -701,6 +701,7 @@ static inline void qn_register_tiles(int nv, ptrdiff_t count, const qn_panel *p,
  * even is the distance between the bytes of neighbouring rows at every tap, where there is one: stretches of `width` rows,
  * the first of `lead`, are evenly spaced; else 0.
  * qn_padded(k) is how many bytes of a row are read; the weights of those behind the k-th are 0.
+ * qn_part(left) is how many of the rows that are left of a stretch the next tile takes.
  * QN_EVEN is the fewest groups of four k for which a level wants rows evenly spaced; 0 if never. */
 #if defined(QUANTNN_LEVEL_amx)
 /* ---------------------------------------------------------------------------------------------- AMX: 32-row tiles -- */
@@ -708,7 +709,7 @@ static inline void qn_register_tiles(int nv, ptrdiff_t count, const qn_panel *p,
 /* Two tile registers of up to 16 rows and two of 16 columns make four of accumulators; 64 k at a time. The columns of a
  * panel lie in memory as a tile register wants them; rows must be evenly spaced. While a tile is multiplied, the one
  * before is requantized: products and vectors have units of their own. */
-enum { QN_EVEN = 4, QN_FEW_ROWS = 4 }; /* with fewer rows registers are as quick */
+enum { QN_EVEN = 4, QN_FEW_ROWS = 4 }; /* with fewer rows of one tap registers are as quick */
 
 typedef struct {
     int32_t acc[2][32][2 * QN_LANES] __attribute__((aligned(64)));
@@ -860,8 +861,8 @@ static void qn_tile_amx(qn_work *w, int nv, int upper, int lower, const qn_panel
     w->out_stride = out_stride;
 }
 
-/* How many of the `left` evenly spaced rows the next tile register takes: stretches are cut into about equal parts. */
-QN_INLINE ptrdiff_t qn_part(ptrdiff_t left)
+/* Stretches are cut into about equal parts for the tile registers. */
+static inline ptrdiff_t qn_part(ptrdiff_t left)
 {
     ptrdiff_t parts = (left + 15) / 16;
     return (left + parts - 1) / parts;
@@ -871,7 +872,7 @@ static inline void qn_tiles(qn_work *w, int nv, ptrdiff_t count, const qn_panel 
                             ptrdiff_t stride, ptrdiff_t even, ptrdiff_t lead, ptrdiff_t width, const int32_t *sums,
                             uint8_t *out, ptrdiff_t out_stride)
 {
-    if (even == 0 || p->k4 < QN_EVEN || count < QN_FEW_ROWS) {
+    if (even == 0 || p->k4 < QN_EVEN || (p->taps == 1 && count < QN_FEW_ROWS)) {
         qn_register_tiles(nv, count, p, rows, stride, sums, out, out_stride);
         return;
     }
@@ -895,6 +896,7 @@ static inline void qn_tiles(qn_work *w, int nv, ptrdiff_t count, const qn_panel 
 enum { QN_EVEN = 0, QN_FEW_ROWS = 1 };
 typedef struct { char unused; } qn_work;
 static inline ptrdiff_t qn_padded(ptrdiff_t k) { return (k + 3) / 4 * 4; }
+static inline ptrdiff_t qn_part(ptrdiff_t left) { return left; }
 static inline void qn_begin(qn_work *w) { (void)w; }
 static inline void qn_flush(qn_work *w) { (void)w; }
 static inline void qn_end(qn_work *w) { (void)w; }
@@ -941,46 +943,39 @@ static inline void qn_depthwise(const qn_panel *p, const uint8_t *const *rows, p
         qn_depthwise_body(p->taps, p, rows, step, count, sums, out, out_step);
 }
 
-/* -------------------------------------------------------------------------------------------- integers to floats -- */
+/* -------------------------------------------------------------------------------------------------------- transpose -- */
 
-/* 64 integers as floats, of bytes or of nibbles (the low one of a byte first), for sums of embedding rows. GCC widens
- * bytes in twice as many steps as a processor needs; where a vector is narrower the plain loop is as good. */
-static inline void qn_floats_of_bytes(const uint8_t *q, float *x)
+/* A block of 16 rows of 16 bytes, its rows and columns exchanged. Four times rows i and i + 8 are interleaved to rows
+ * 2 i and 2 i + 1: each time moves one bit of a byte's column number into its row number. */
+static inline void qn_transpose(const uint8_t *x, ptrdiff_t x_stride, uint8_t *out, ptrdiff_t out_stride)
 {
-#if defined(__AVX512F__)
-    for (int i = 0; i < 64; i += 16) {
-        __m512i v = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(q + i)));
-        _mm512_storeu_ps(x + i, _mm512_cvtepi32_ps(v));
+#if defined(__x86_64__) || defined(_M_X64)
+    __m128i a[16], b[16];
+    QN_UNROLL for (int i = 0; i < 16; i++) a[i] = _mm_loadu_si128((const __m128i *)(x + i * x_stride));
+    QN_UNROLL for (int turn = 0; turn < 4; turn++) {
+        QN_UNROLL for (int i = 0; i < 8; i++) {
+            b[2 * i] = _mm_unpacklo_epi8(a[i], a[i + 8]);
+            b[2 * i + 1] = _mm_unpackhi_epi8(a[i], a[i + 8]);
+        }
+        QN_UNROLL for (int i = 0; i < 16; i++) a[i] = b[i];
     }
-#elif defined(__AVX2__)
-    for (int i = 0; i < 64; i += 8) {
-        __m256i v = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(q + i)));
-        _mm256_storeu_ps(x + i, _mm256_cvtepi32_ps(v));
+    QN_UNROLL for (int i = 0; i < 16; i++) _mm_storeu_si128((__m128i *)(out + i * out_stride), a[i]);
+#elif defined(__aarch64__) || defined(_M_ARM64)
+    uint8x16_t a[16], b[16];
+    QN_UNROLL for (int i = 0; i < 16; i++) a[i] = vld1q_u8(x + i * x_stride);
+    QN_UNROLL for (int turn = 0; turn < 4; turn++) {
+        QN_UNROLL for (int i = 0; i < 8; i++) {
+            b[2 * i] = vzip1q_u8(a[i], a[i + 8]);
+            b[2 * i + 1] = vzip2q_u8(a[i], a[i + 8]);
+        }
+        QN_UNROLL for (int i = 0; i < 16; i++) a[i] = b[i];
     }
+    QN_UNROLL for (int i = 0; i < 16; i++) vst1q_u8(out + i * out_stride, a[i]);
 #else
-    for (int i = 0; i < 64; i++)
-        x[i] = (float)q[i];
+    for (int i = 0; i < 16; i++)
+        for (int j = 0; j < 16; j++)
+            out[j * out_stride + i] = x[i * x_stride + j];
 #endif
-}
-
-static inline void qn_floats_of_nibbles(const uint8_t *q, float *x)
-{
-    uint8_t bytes[64];
-#if defined(__AVX2__)
-    const __m128i four = _mm_set1_epi8(15);
-    for (int i = 0; i < 32; i += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(q + i));
-        __m128i low = _mm_and_si128(v, four), high = _mm_and_si128(_mm_srli_epi16(v, 4), four);
-        _mm_storeu_si128((__m128i *)(bytes + 2 * i), _mm_unpacklo_epi8(low, high));
-        _mm_storeu_si128((__m128i *)(bytes + 2 * i + 16), _mm_unpackhi_epi8(low, high));
-    }
-#else
-    for (int i = 0; i < 32; i++) {
-        bytes[2 * i] = q[i] & 15;
-        bytes[2 * i + 1] = q[i] >> 4;
-    }
-#endif
-    qn_floats_of_bytes(bytes, x);
 }
 
 /* A float16; the same as qn_float_of_half, in one instruction where there is one. */
@@ -1004,6 +999,7 @@ static inline float qn_float_of_half_fast(uint16_t h)
  *   qn_f_bytes(q, flip)                bytes to floats
  *   qn_f_less(q, z, flip)              bytes less an integer of their range
  *   qn_f_ints(p, offset)               int32 less an offset to floats
+ *   qn_f_nibbles(q, x)                 the nibbles of 2 * QN_FLOATS bytes to four vectors, the low one of a byte first
  *   qn_f_put(out, y, zo, lo, flip)     max(sat(rne(y) + zo), lo) of four vectors; |y| < 2**31
  */
 #if defined(__AVX512F__)
@@ -1014,9 +1010,9 @@ typedef __m512i qn_vb;
 QN_INLINE qn_vb qn_b_load(const uint8_t *p) { return _mm512_loadu_si512(p); }
 QN_INLINE void qn_b_store(uint8_t *p, qn_vb a) { _mm512_storeu_si512(p, a); }
 QN_INLINE qn_vb qn_b_zero(void) { return _mm512_setzero_si512(); }
-QN_INLINE qn_vb qn_b_flip(qn_vb a, const int flip)
+QN_INLINE qn_vb qn_b_flip(qn_vb a, int flip)
 {
-    return flip ? _mm512_xor_si512(a, _mm512_set1_epi8((char)flip)) : a;
+    return _mm512_xor_si512(a, _mm512_set1_epi8((char)flip));
 }
 QN_INLINE qn_vf qn_f_set(float a) { return _mm512_set1_ps(a); }
 QN_INLINE qn_vf qn_f_load(const float *p) { return _mm512_loadu_ps(p); }
@@ -1043,6 +1039,18 @@ QN_INLINE qn_vf qn_f_less(const uint8_t *q, float z, const int flip)
     v = _mm512_mask_shuffle_epi8(_mm512_set1_epi32(0x4B000000), 0x1111111111111111, v, spread);
     return _mm512_sub_ps(_mm512_castsi512_ps(v), _mm512_set1_ps(8388608.0f + z));
 }
+QN_INLINE void qn_f_nibbles(const uint8_t *q, qn_vf x[4])
+{
+    /* Each lane shifts its nibble of an int32 down; the table does not look at what is above. */
+    const __m512 table = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i down = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
+    const __m512i pair = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+    __m512i v = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)q));
+    QN_UNROLL for (int i = 0; i < 4; i++) {
+        __m512i two = _mm512_permutexvar_epi32(_mm512_add_epi32(pair, _mm512_set1_epi32(2 * i)), v);
+        x[i] = _mm512_permutexvar_ps(_mm512_srlv_epi32(two, down), table);
+    }
+}
 QN_INLINE qn_vf qn_f_ints(const int32_t *p, int32_t offset)
 {
     return _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_loadu_si512(p), _mm512_set1_epi32(offset)));
@@ -1063,9 +1071,9 @@ typedef __m256i qn_vb;
 QN_INLINE qn_vb qn_b_load(const uint8_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
 QN_INLINE void qn_b_store(uint8_t *p, qn_vb a) { _mm256_storeu_si256((__m256i *)p, a); }
 QN_INLINE qn_vb qn_b_zero(void) { return _mm256_setzero_si256(); }
-QN_INLINE qn_vb qn_b_flip(qn_vb a, const int flip)
+QN_INLINE qn_vb qn_b_flip(qn_vb a, int flip)
 {
-    return flip ? _mm256_xor_si256(a, _mm256_set1_epi8((char)flip)) : a;
+    return _mm256_xor_si256(a, _mm256_set1_epi8((char)flip));
 }
 QN_INLINE qn_vf qn_f_set(float a) { return _mm256_set1_ps(a); }
 QN_INLINE qn_vf qn_f_load(const float *p) { return _mm256_loadu_ps(p); }
@@ -1083,6 +1091,16 @@ QN_INLINE qn_vf qn_f_bytes(const uint8_t *q, const int flip)
 QN_INLINE qn_vf qn_f_less(const uint8_t *q, float z, const int flip)
 {
     return _mm256_sub_ps(qn_f_bytes(q, flip), _mm256_set1_ps(z));
+}
+QN_INLINE void qn_f_nibbles(const uint8_t *q, qn_vf x[4])
+{
+    const __m256i down = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
+    QN_UNROLL for (int i = 0; i < 4; i++) {
+        int32_t eight;
+        memcpy(&eight, q + 4 * i, 4);
+        __m256i v = _mm256_srlv_epi32(_mm256_set1_epi32(eight), down);
+        x[i] = _mm256_cvtepi32_ps(_mm256_and_si256(v, _mm256_set1_epi32(15)));
+    }
 }
 QN_INLINE qn_vf qn_f_ints(const int32_t *p, int32_t offset)
 {
@@ -1242,41 +1260,43 @@ QN_INLINE void qn_means(const int rule, const int32_t *acc, int32_t offset, floa
     }
 }
 
-/* A window of a channels-last image: bytes at x + p*plane_step + r*row_step + t*tap_step for each of the channels. */
+/* Windows of a channels-last image, `count` side by side: the bytes of number i at x + i*step + p*plane_step + r*row_step +
+ * t*tap_step for each of the channels. Their results lie one behind the other. */
 typedef struct {
-    ptrdiff_t planes, rows, taps, plane_step, row_step, tap_step;
-} qn_window;
+    ptrdiff_t count, planes, rows, taps, step, plane_step, row_step, tap_step, channels;
+} qn_windows;
 
 #ifdef QN_FLOATS
-enum { QN_WINDOWS = QN_BLOCK }; /* the fewest channels of qn_max_window and qn_mean_window; 0: they don't exist */
+enum { QN_WINDOWS = QN_BLOCK }; /* the fewest channels of qn_max_windows and qn_mean_windows; 0: they don't exist */
 
-QN_INLINE void qn_max_body(const ptrdiff_t rows, const ptrdiff_t taps, const qn_window *w, const uint8_t *x, uint8_t *out,
-                           ptrdiff_t channels, const int flip)
+QN_INLINE void qn_max_body(const ptrdiff_t rows, const ptrdiff_t taps, const qn_windows *windows, const uint8_t *x,
+                           uint8_t *out, const int flip)
 {
-    QN_FOR_BLOCKS(c, channels) {
-        qn_vb q = qn_b_load(x + c);
-        for (ptrdiff_t p = 0; p < w->planes; p++) {
-            QN_UNROLL for (ptrdiff_t r = 0; r < rows; r++) {
-                const uint8_t *row = x + c + p * w->plane_step + r * w->row_step;
-                QN_UNROLL for (ptrdiff_t t = 0; t < taps; t++) {
-                    qn_vb v = qn_b_load(row + t * w->tap_step);
-                    q = flip ? QN_I(max_epi8)(q, v) : QN_I(max_epu8)(q, v);
-                }
-            }
+    const qn_windows w = *windows;
+    for (ptrdiff_t i = 0; i < w.count; i++, x += w.step, out += w.channels)
+        QN_FOR_BLOCKS(c, w.channels) {
+            qn_vb q = qn_b_load(x + c);
+            for (ptrdiff_t p = 0; p < w.planes; p++)
+                QN_UNROLL for (ptrdiff_t r = 0; r < rows; r++)
+                    QN_UNROLL for (ptrdiff_t t = 0; t < taps; t++) {
+                        qn_vb v = qn_b_load(x + c + p * w.plane_step + r * w.row_step + t * w.tap_step);
+                        q = flip ? QN_I(max_epi8)(q, v) : QN_I(max_epu8)(q, v);
+                    }
+            qn_b_store(out + c, q);
         }
-        qn_b_store(out + c, q);
-    }
 }
 
-/* out[c] = the maximum of the window. */
-static inline void qn_max_window(const qn_window *w, const uint8_t *x, uint8_t *out, ptrdiff_t channels, const int flip)
+/* The maximum of each window. */
+static inline void qn_max_windows(const qn_windows *w, const uint8_t *x, uint8_t *out, const int flip)
 {
-    if (w->rows == 3 && w->taps == 3)
-        qn_max_body(3, 3, w, x, out, channels, flip);
-    else if (w->rows == 2 && w->taps == 2)
-        qn_max_body(2, 2, w, x, out, channels, flip);
+    if (w->rows == 3 && w->taps == 3 && !flip)
+        qn_max_body(3, 3, w, x, out, 0);
+    else if (w->rows == 2 && w->taps == 2 && !flip)
+        qn_max_body(2, 2, w, x, out, 0);
+    else if (flip)
+        qn_max_body(w->rows, w->taps, w, x, out, 128);
     else
-        qn_max_body(w->rows, w->taps, w, x, out, channels, flip);
+        qn_max_body(w->rows, w->taps, w, x, out, 0);
 }
 
 /* Sums of even and of odd bytes, in 16 bits: `both` has the even ones and 256 times the odd ones, all modulo 65536. They are
@@ -1291,56 +1311,56 @@ QN_INLINE void qn_add_wide(qn_vb acc[4], qn_vb both, qn_vb odd)
     acc[3] = QN_I(add_epi32)(acc[3], QN_I(unpackhi_epi16)(high, zero));
 }
 
-QN_INLINE void qn_mean_body(const int rule, const qn_window *w, const uint8_t *x, int32_t offset, float m, int32_t z,
-                            int32_t lo, uint8_t *out, ptrdiff_t channels, const int flip)
+QN_INLINE void qn_mean_body(const int rule, const ptrdiff_t planes, const ptrdiff_t rows, const ptrdiff_t taps,
+                            const qn_windows *windows, const uint8_t *x, int32_t offset, float m, int32_t z, int32_t lo, uint8_t *out, const int flip)
 {
-    QN_FOR_BLOCKS(c, channels) {
-        qn_vb acc[4], both = qn_b_zero(), odd = both;
-        ptrdiff_t count = 0;
-        QN_UNROLL for (int v = 0; v < 4; v++)
-            acc[v] = QN_I(set1_epi32)(-offset);
-        for (ptrdiff_t p = 0; p < w->planes; p++)
-            for (ptrdiff_t r = 0; r < w->rows; r++) {
-                const uint8_t *row = x + c + p * w->plane_step + r * w->row_step;
-                for (ptrdiff_t t = 0; t < w->taps; t++, row += w->tap_step) {
-                    qn_vb v = qn_b_flip(qn_b_load(row), flip);
-                    both = QN_I(add_epi16)(both, v);
-                    odd = QN_I(add_epi16)(odd, QN_I(srli_epi16)(v, 8));
-                    if (++count == 256) {
-                        qn_add_wide(acc, both, odd);
-                        both = odd = qn_b_zero();
-                        count = 0;
+    const qn_windows w = *windows;
+    for (ptrdiff_t i = 0; i < w.count; i++, x += w.step, out += w.channels)
+        QN_FOR_BLOCKS(c, w.channels) {
+            qn_vb acc[4], both = qn_b_zero(), odd = both;
+            ptrdiff_t most = 256; /* bytes whose sum fits 16 bits */
+            QN_UNROLL for (int v = 0; v < 4; v++)
+                acc[v] = QN_I(set1_epi32)(qn_sub(0, offset));
+            QN_UNROLL for (ptrdiff_t p = 0; p < planes; p++)
+                QN_UNROLL for (ptrdiff_t r = 0; r < rows; r++)
+                    QN_UNROLL for (ptrdiff_t t = 0; t < taps; t++) {
+                        qn_vb v = qn_b_load(x + c + p * w.plane_step + r * w.row_step + t * w.tap_step);
+                        v = qn_b_flip(v, flip);
+                        both = QN_I(add_epi16)(both, v);
+                        odd = QN_I(add_epi16)(odd, QN_I(srli_epi16)(v, 8));
+                        if (--most == 0) {
+                            qn_add_wide(acc, both, odd);
+                            both = odd = qn_b_zero();
+                            most = 256;
+                        }
                     }
-                }
-            }
-        qn_add_wide(acc, both, odd);
-        QN_UNROLL for (int v = 0; v < 4; v++) {
-            qn_vf s = qn_mean(rule, QN_I(cvtepi32_ps)(acc[v]), m, z);
-            acc[v] = QN_I(cvtps_epi32)(s);
+            qn_add_wide(acc, both, odd);
+            QN_UNROLL for (int v = 0; v < 4; v++)
+                acc[v] = QN_I(cvtps_epi32)(qn_mean(rule, QN_I(cvtepi32_ps)(acc[v]), m, z));
+            both = qn_pack(acc[0], acc[1], acc[2], acc[3], (rule == QN_MEAN_AFTER ? z : 0) + flip, lo + flip);
+            qn_b_store(out + c, qn_b_flip(both, flip));
         }
-        qn_b_store(out + c, qn_b_flip(qn_pack(acc[0], acc[1], acc[2], acc[3], (rule == QN_MEAN_AFTER ? z : 0) + flip,
-                                              lo + flip), flip));
-    }
 }
 
-/* The mean of the window by a rule of qn_means; `offset` is the sum of the window's zero points. */
-static inline void qn_mean_window(int rule, const qn_window *w, const uint8_t *x, int32_t offset, float m, int32_t z,
-                                  int32_t lo, uint8_t *out, ptrdiff_t channels, const int flip)
+/* The mean of each window by a rule of qn_means; `offset` is the sum of a window's zero points. */
+static inline void qn_mean_windows(int rule, const qn_windows *w, const uint8_t *x, int32_t offset, float m, int32_t z,
+                                   int32_t lo, uint8_t *out, int flip)
 {
-    int32_t size = (int32_t)(w->planes * w->rows * w->taps);
-    offset = qn_add(offset, flip * size); /* of bytes as unsigned */
-    if (rule == QN_MEAN_AFTER)
-        qn_mean_body(QN_MEAN_AFTER, w, x, offset, m, z, lo, out, channels, flip);
-    else if (rule == QN_MEAN_FUSED)
-        qn_mean_body(QN_MEAN_FUSED, w, x, offset, m, z, lo, out, channels, flip);
-    else
-        qn_mean_body(QN_MEAN_BEFORE, w, x, offset, m, z, lo, out, channels, flip);
+    offset = qn_add(offset, qn_mul(flip, (int32_t)(w->planes * w->rows * w->taps))); /* of bytes as unsigned */
+#define QN_MEAN(the_rule) \
+    if (rule == the_rule && w->planes == 1 && w->rows == 2 && w->taps == 2) \
+        qn_mean_body(the_rule, 1, 2, 2, w, x, offset, m, z, lo, out, flip); \
+    else if (rule == the_rule) \
+        qn_mean_body(the_rule, w->planes, w->rows, w->taps, w, x, offset, m, z, lo, out, flip)
+    QN_MEAN(QN_MEAN_AFTER);
+    QN_MEAN(QN_MEAN_FUSED);
+    QN_MEAN(QN_MEAN_BEFORE);
 }
 #else
 enum { QN_WINDOWS = 0 };
-static inline void qn_max_window(const qn_window *w, const uint8_t *x, uint8_t *out, ptrdiff_t channels, int flip) {}
-static inline void qn_mean_window(int rule, const qn_window *w, const uint8_t *x, int32_t offset, float m, int32_t z,
-                                  int32_t lo, uint8_t *out, ptrdiff_t channels, int flip) {}
+static inline void qn_max_windows(const qn_windows *w, const uint8_t *x, uint8_t *out, int flip) {}
+static inline void qn_mean_windows(int rule, const qn_windows *w, const uint8_t *x, int32_t offset, float m, int32_t z,
+                                   int32_t lo, uint8_t *out, int flip) {}
 #endif
 
 /* Bytes to floats. */
@@ -1354,6 +1374,130 @@ QN_INLINE void qn_floats(const uint8_t *q, float *x, ptrdiff_t n, const int flip
 #endif
     for (ptrdiff_t i = QN_REST(n); i < n; i++)
         x[i] = qn_float_one(q + i, flip);
+}
+
+/* t = fma(wb, b, wa*a) */
+QN_INLINE void qn_blend(const float *a, const float *b, float wa, float wb, float *t, ptrdiff_t n)
+{
+#ifdef QN_FLOATS
+    QN_FOR_BLOCKS(i, n) {
+        QN_UNROLL for (int v = 0; v < QN_BLOCK; v += QN_FLOATS) {
+            qn_vf first = qn_f_mul(qn_f_set(wa), qn_f_load(a + i + v));
+            qn_f_store(t + i + v, qn_f_fma(qn_f_set(wb), qn_f_load(b + i + v), first));
+        }
+    }
+#endif
+    for (ptrdiff_t i = QN_REST(n); i < n; i++)
+        t[i] = qn_fma(wb, b[i], wa * a[i]);
+}
+
+/* A row of pixels, resized to `width` pixels t: the pixels at index[w] and behind it, the last of `size` at most, with the
+ * weights 1 - weight[w] and weight[w]. The first `split` channels multiply and add the left pixel first, the others last. */
+static inline void qn_blend_across(const float *row, ptrdiff_t size, const int64_t *index, const float *weight, float *t,
+                                   ptrdiff_t width, ptrdiff_t channels, ptrdiff_t split)
+{
+    for (ptrdiff_t w = 0; w < width; w++, t += channels) {
+        const float *left = row + index[w] * channels, *right = index[w] + 1 < size ? left + channels : left;
+        const float w1 = weight[w], w0 = 1 - w1;
+        qn_blend(left, right, w0, w1, t, split);
+        if (split < channels)
+            qn_blend(right + split, left + split, w1, w0, t + split, channels - split);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------- embedding rows -- */
+
+/* Scale and bias of a packed row, behind `width` bytes of integers. */
+QN_INLINE void qn_row_constants(const int bits, const uint8_t *q, ptrdiff_t width, float weight, float *scale, float *bias)
+{
+    if (bits == 8) {
+        memcpy(scale, q + width, 4);
+        memcpy(bias, q + width + 4, 4);
+    } else {
+        uint16_t half[2];
+        memcpy(half, q + width, 4);
+        *scale = qn_float_of_half_fast(half[0]);
+        *bias = qn_float_of_half_fast(half[1]);
+    }
+    *scale *= weight;
+    *bias *= weight;
+}
+
+/* Packed tables and what is summed of them, as _kernels/embedding.pyx has it. */
+typedef struct {
+    const uint8_t *rows;
+    ptrdiff_t stride, dim, count; /* bytes of a row; elements; indices in all */
+    const int64_t *indices;
+    const float *weights;   /* NULL: none */
+    const int32_t *mapping; /* NULL: none */
+} qn_table;
+
+QN_INLINE void qn_bag_body(const int bits, const qn_table *table, ptrdiff_t start, ptrdiff_t stop, float *out)
+{
+    enum { AHEAD = 12 }; /* rows on their way from memory */
+    const qn_table t = *table;
+    const ptrdiff_t width = t.dim * bits / 8;
+    ptrdiff_t done = 0;
+#ifdef QN_FLOATS
+    QN_FOR_BLOCKS(d, t.dim) {
+        qn_vf total[4], x[4];
+        QN_UNROLL for (int v = 0; v < 4; v++)
+            total[v] = qn_f_set(0);
+        for (ptrdiff_t i = start; i < stop; i++) {
+            int64_t r = t.mapping ? t.mapping[t.indices[i]] : t.indices[i];
+            const uint8_t *q = t.rows + r * t.stride;
+            float scale, bias;
+            if (!t.mapping && i + AHEAD < t.count) {
+                const char *next = (const char *)(t.rows + t.indices[i + AHEAD] * t.stride);
+                _mm_prefetch(next + d * bits / 8, _MM_HINT_T0);
+                _mm_prefetch(next + t.stride - 1, _MM_HINT_T0);
+            }
+            if (r < 0)
+                continue;
+            qn_row_constants(bits, q, width, t.weights ? t.weights[i] : 1, &scale, &bias);
+            if (bits == 4)
+                qn_f_nibbles(q + d / 2, x);
+            QN_UNROLL for (int v = 0; v < 4; v++) {
+                if (bits == 8)
+                    x[v] = qn_f_bytes(q + d + v * QN_FLOATS, 0);
+                total[v] = qn_f_fma(qn_f_set(scale), x[v], qn_f_add(total[v], qn_f_set(bias)));
+            }
+        }
+        QN_UNROLL for (int v = 0; v < 4; v++)
+            qn_f_store(out + d + v * QN_FLOATS, total[v]);
+    }
+    done = QN_REST(t.dim);
+#endif
+    if (done == t.dim)
+        return;
+    for (ptrdiff_t d = 0; d < t.dim; d++)
+        out[d] = 0;
+    for (ptrdiff_t i = start; i < stop; i++) {
+        int64_t r = t.mapping ? t.mapping[t.indices[i]] : t.indices[i];
+        const uint8_t *q = t.rows + r * t.stride;
+        float scale, bias;
+        if (r < 0)
+            continue;
+        qn_row_constants(bits, q, width, t.weights ? t.weights[i] : 1, &scale, &bias);
+        if (bits == 8) {
+            for (ptrdiff_t d = 0; d < t.dim; d++)
+                out[d] = qn_fma(scale, (float)q[d], out[d] + bias);
+        } else {
+            for (ptrdiff_t d = 0; d < width; d++) {
+                out[2 * d] = qn_fma(scale, (float)(q[d] & 15), out[2 * d] + bias);
+                out[2 * d + 1] = qn_fma(scale, (float)(q[d] >> 4), out[2 * d + 1] + bias);
+            }
+        }
+    }
+}
+
+/* The sum of the rows of the indices from start to stop. */
+static inline void qn_bag(int bits, const qn_table *table, ptrdiff_t start, ptrdiff_t stop, float *out)
+{
+    if (bits == 8)
+        qn_bag_body(8, table, start, stop, out);
+    else
+        qn_bag_body(4, table, start, stop, out);
 }
 
 /* ----------------------------------------------------------------------------------------- sums of bytes and squares -- */
@@ -1466,6 +1610,14 @@ static inline void qn_channel_sums(const uint8_t *x, ptrdiff_t step, ptrdiff_t p
         qn_channel_sums_of_few(x, step, pixels < QN_SQUARES ? pixels : QN_SQUARES, channels, flip, first, second);
 }
 
+/* Ask for the cache line that a loop will write soon: where a loop only moves bytes, waiting for it is most of the time. */
+static inline void qn_fetch(const void *out)
+{
+#if defined(__GNUC__)
+    __builtin_prefetch((const char *)out + 512, 1);
+#endif
+}
+
 /* --------------------------------------------------------------------------------------------------- table lookup -- */
 
 /* VBMI looks up 64 bytes in two instructions, at the speed of memory, but not every processor with AVX-512 VNNI has it. */
@@ -1482,6 +1634,7 @@ __attribute__((target("avx512vbmi"))) static void qn_lookup_vbmi(const uint8_t *
         for (; i + 64 <= n; i += 64) {
             __m512i x = _mm512_loadu_si512(q + i);
             __m512i low = _mm512_permutex2var_epi8(t0, x, t1), high = _mm512_permutex2var_epi8(t2, x, t3);
+            qn_fetch(out + i);
             _mm512_storeu_si512(out + i, _mm512_mask_blend_epi8(_mm512_movepi8_mask(x), low, high));
         }
         if (i < n) {
@@ -1580,7 +1733,7 @@ static inline void qn_copy_rows(const uint8_t *x, ptrdiff_t x_step, uint8_t *out
 
 /* --------------------------------------------------------------------------------------- element-wise arithmetic -- */
 
-/* Each function does the first elements and returns how many: none where there are no intrinsics, where n is less than a
+/* Each function does the first elements and returns how many: 0 where there are no intrinsics, where n is less than a
  * block, or where the numbers are so absurd that an int32 might overflow. The loop of the caller, which says what is
  * computed, does the rest. GCC's vectors widen and narrow bytes in twice as many steps. */
 #ifdef QN_FLOATS
@@ -1616,6 +1769,30 @@ QN_INLINE void qn_mul_body(const uint8_t *a, const uint8_t *b, const int step_b,
     }
 }
 #endif
+
+/* clamp: min(max(q, lo), hi). Compilers vectorize it as well, but without qn_fetch. */
+static inline ptrdiff_t qn_clamp_bytes(const uint8_t *q, uint8_t *out, ptrdiff_t n, int32_t lo, int32_t hi, int flip)
+{
+    ptrdiff_t i = 0;
+#if defined(__AVX512BW__)
+    const __m512i least = _mm512_set1_epi8((char)lo), most = _mm512_set1_epi8((char)hi);
+    for (; i + 64 <= n; i += 64) {
+        __m512i x = _mm512_loadu_si512(q + i);
+        qn_fetch(out + i);
+        x = flip ? _mm512_min_epi8(_mm512_max_epi8(x, least), most) : _mm512_min_epu8(_mm512_max_epu8(x, least), most);
+        _mm512_storeu_si512(out + i, x);
+    }
+#elif defined(__AVX2__)
+    const __m256i least = _mm256_set1_epi8((char)lo), most = _mm256_set1_epi8((char)hi);
+    for (; i + 32 <= n; i += 32) {
+        __m256i x = _mm256_loadu_si256((const __m256i *)(q + i));
+        qn_fetch(out + i);
+        x = flip ? _mm256_min_epi8(_mm256_max_epi8(x, least), most) : _mm256_min_epu8(_mm256_max_epu8(x, least), most);
+        _mm256_storeu_si256((__m256i *)(out + i), x);
+    }
+#endif
+    return i;
+}
 
 /* add by the rules DV and QV; b may be one element (step_b 0). lo is zo for a fused relu. */
 static inline ptrdiff_t qn_add_bytes(const uint8_t *a, const uint8_t *b, ptrdiff_t step_b, uint8_t *out, ptrdiff_t n,
@@ -1685,8 +1862,10 @@ static inline ptrdiff_t qn_dequantize_bytes(const uint8_t *q, float *out, ptrdif
 {
 #ifdef QN_FLOATS
     QN_FOR_BLOCKS(i, n) {
-        QN_UNROLL for (int v = 0; v < QN_BLOCK; v += QN_FLOATS)
+        QN_UNROLL for (int v = 0; v < QN_BLOCK; v += QN_FLOATS) {
+            qn_fetch(out + i + v);
             qn_f_store(out + i + v, qn_f_mul(qn_f_set(scale), qn_f_less(q + i + v, (float)zero_point, flip)));
+        }
     }
 #endif
     return QN_REST(n);

@@ -1,0 +1,58 @@
+"""
+Transpose: matrices of bytes, as an image goes from (N, C, H, W) to channels-last memory.
+
+Computes out[n, j, i] = x[n, i, j].
+Layout: x (N, R, C) and out (N, C, R) dense. Blocks of 16 x 16 bytes are turned in registers (simd.h); a strip of 64 rows
+fills whole cache lines of the result before the next strip comes. What does not fill a block goes byte by byte.
+Exactness: bytes are moved.
+Parallel: over strips.
+"""
+from cython.parallel cimport prange
+from libc.stdint cimport uint8_t
+from numerics cimport cut
+
+cdef extern from "simd.h" nogil:
+    void qn_transpose(const uint8_t *x, Py_ssize_t x_stride, uint8_t *out, Py_ssize_t out_stride) noexcept
+
+cdef enum:
+    STRIP = 64
+
+
+def transpose(const uint8_t[:, :, ::1] x, uint8_t[:, :, ::1] out, int threads):
+    cdef Py_ssize_t n = x.shape[0], rows = x.shape[1], columns = x.shape[2], strips = (rows + STRIP - 1) // STRIP
+    cdef int t
+    if n * rows * columns == 0:
+        return
+    if threads == 1:
+        with nogil:
+            _strips(&x[0, 0, 0], &out[0, 0, 0], rows, columns, strips, 0, n * strips)
+    else:
+        for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
+            _strips(&x[0, 0, 0], &out[0, 0, 0], rows, columns, strips, cut(n * strips, t, threads, 1),
+                    cut(n * strips, t + 1, threads, 1))
+
+
+cdef void _strips(const uint8_t *whole, uint8_t *result, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t strips,
+                  Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    cdef Py_ssize_t s, r0, r1, r, c
+    cdef const uint8_t *x
+    cdef uint8_t *out
+    for s in range(start, stop):
+        x = whole + s // strips * rows * columns
+        out = result + s // strips * rows * columns
+        r0 = s % strips * STRIP
+        r1 = min(r0 + STRIP, rows)
+        for c in range(0, columns - 15, 16):
+            for r in range(r0, r1 - 15, 16):
+                qn_transpose(x + r * columns + c, columns, out + c * rows + r, rows)
+        # the columns that are left, then the rows
+        _bytes(x, out, rows, columns, r0, r1, columns // 16 * 16, columns)
+        _bytes(x, out, rows, columns, r0 + (r1 - r0) // 16 * 16, r1, 0, columns // 16 * 16)
+
+
+cdef void _bytes(const uint8_t *x, uint8_t *out, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t r0, Py_ssize_t r1,
+                 Py_ssize_t c0, Py_ssize_t c1) noexcept nogil:
+    cdef Py_ssize_t r, c
+    for c in range(c0, c1):
+        for r in range(r0, r1):
+            out[c * rows + r] = x[r * columns + c]

@@ -1,0 +1,72 @@
+"""The dot-product kernels read nothing behind their input: it ends where the next page of memory can't be read.
+
+Sanitizers do not see what tile registers and assembly read; the processor does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import sys
+
+import numpy as np
+import pytest
+
+import quantnn
+from tests.kernels.test_conv import GEOMETRIES
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="protects memory through Linux's C library")
+
+PROT_NONE = 0
+
+
+@pytest.fixture
+def at_the_end():
+    """A function that copies an array to where a page without access follows."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+
+    def place(a: np.ndarray) -> np.ndarray:
+        size = -(-a.nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
+        block = mmap.mmap(-1, size + mmap.PAGESIZE)
+        whole = np.frombuffer(block, np.uint8)
+        end = whole.ctypes.data + size
+        assert libc.mprotect(end, mmap.PAGESIZE, PROT_NONE) == 0
+        placed = whole[size - a.nbytes : size].view(a.dtype).reshape(a.shape)
+        placed[...] = a
+        return placed
+
+    return place
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_conv(name, level, rng, at_the_end):
+    (n, c, *size), (k, *kernel), stride, padding, dilation, groups = GEOMETRIES[name]
+    ndim = len(size)
+    w = rng.integers(-128, 128, (k, c // groups, *kernel)).astype(np.int8)
+    prepack = getattr(quantnn.ops, f"conv{ndim}d_prepack")
+    geometry = [[v] * ndim if isinstance(v, int) else list(v) for v in (stride, padding, dilation)]
+    packed = prepack(quantnn.make_per_tensor_quantized_tensor(w, 0.01, 0), None, *geometry, groups)
+    x = rng.integers(0, 256, (n, *(1,) * (3 - ndim), *size, c)).astype(np.uint8)
+    size = [
+        (i + 2 * p - d * (f - 1) - 1) // s + 1 for i, f, s, p, d in zip(size, kernel, *geometry, strict=True)
+    ]
+    shape = (n, *(1,) * (3 - ndim), *size, k)
+    for threads in (1, 2):
+        plain, out = np.empty(shape, np.uint8), at_the_end(np.zeros(shape, np.uint8))
+        packed._run(packed._kernel, x, plain, 0.1, 3, 0.5, 7, False, threads)
+        packed._run(packed._kernel, at_the_end(x), out, 0.1, 3, 0.5, 7, False, threads)
+        assert np.array_equal(out, plain)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 1000, 10), (5, 72, 40), (33, 64, 33), (50, 200, 65), (7, 3, 5)])
+def test_linear(shape, level, rng, at_the_end):
+    m, k, n = shape
+    w = rng.integers(-128, 128, (n, k)).astype(np.int8)
+    packed = quantnn.ops.linear_prepack(quantnn.make_per_tensor_quantized_tensor(w, 0.01, 0), None)
+    x = rng.integers(0, 256, (m, k)).astype(np.uint8)
+    for threads in (1, 2):
+        plain, out = np.empty((m, n), np.uint8), at_the_end(np.zeros((m, n), np.uint8))
+        packed._run(packed._kernel, x, plain, 0.1, 3, 0.5, 7, False, threads)
+        packed._run(packed._kernel, at_the_end(x), out, 0.1, 3, 0.5, 7, False, threads)
+        assert np.array_equal(out, plain)
