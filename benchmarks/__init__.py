@@ -1,1 +1,1 @@
-"""Speed beside torch, ONNX Runtime and OpenVINO: ``python -m benchmarks --help``."""
+"""Speed beside torch, ONNX Runtime, OpenVINO and LiteRT: ``python -m benchmarks --help``."""

@@ -9,8 +9,9 @@ import numpy as np
 
 import quantnn
 
-from . import _onnx, _peers
-from ._measure import Form, Row
+from . import _onnx, _peers, _tflite
+from ._measure import Row
+from ._peers import Form
 
 SCALE, ZERO = 0.05, 100
 IMAGE = (1, 64, 56, 56)  # an early layer's activations
@@ -31,17 +32,21 @@ class Tensor(NamedTuple):
 
     @property
     def pixels(self) -> np.ndarray:
-        """The integers (N, *spatial, C) of an image."""
-        return np.ascontiguousarray(np.moveaxis(self.ints, 1, -1))
+        """The integers in memory order: (N, *spatial, C) of an image."""
+        return self.ints if self.ints.flags.c_contiguous else np.ascontiguousarray(np.moveaxis(self.ints, 1, -1))
 
     def constants(self, name: str) -> dict[str, Any]:
         """The qparams for an ONNX model, as s`name` and z`name`."""
-        return {f"s{name}": np.float32(self.scale), f"z{name}": np.uint8(self.zero_point)}
+        return qparams(name, self.scale, self.zero_point)
 
 
 def tensor(seed: int, shape: tuple[int, ...] = IMAGE, scale: float = SCALE, zero_point: int = ZERO) -> Tensor:
     ints = np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
     return Tensor(_peers.channels_last(ints) if ints.ndim > 3 else ints, scale, zero_point)
+
+
+def qparams(name: str, scale: float, zero_point: int) -> dict[str, Any]:
+    return {f"s{name}": np.float32(scale), f"z{name}": np.uint8(zero_point)}
 
 
 def row(
@@ -50,25 +55,87 @@ def row(
     moved: int,
     ours: Callable[[], Callable[[], Any]],
     torch: Callable[[Any], Callable[[], Any]],
-    onnxruntime: Callable[[], Form] | None = None,
+    peers: dict[str, Callable[[], Form]] | None = None,
     tolerance: float = 0.0,
 ) -> Row:
-    """A row whose work is the bytes that it reads and writes."""
-    forms = {"quantnn": lambda: _peers.ours(ours()), **_peers.torch_forms(torch)}
-    if onnxruntime is not None:
-        forms["onnxruntime"] = onnxruntime
-    return Row(group, shape, moved, "GB/s", forms, tolerance=tolerance)
+    """A row whose work is the bytes that it reads and writes; `peers` are those without torch's two."""
+    forms = {"quantnn": lambda: _peers.ours(ours()), **_peers.torch_forms(torch), **(peers or {})}
+    return Row(group, shape, 0, moved, forms, tolerance=tolerance)
 
 
 def onnx(
-    node: _onnx.Node,
+    nodes: list[_onnx.Node],
     feeds: dict[str, np.ndarray],
     constants: dict[str, Any],
     out: tuple[tuple[int, ...], str],
-    images: bool = False,
     opset: int = 17,
-) -> Form:
-    """ONNX Runtime's form of one node; its output "y" has a shape and dtype, (N, *spatial, C) if `images`."""
+    images: bool = True,
+) -> dict[str, Callable[[], Form]]:
+    """ONNX Runtime's and OpenVINO's forms of one model; its output "y" has a shape and dtype.
+
+    If that has more than three dimensions, it is channels-last `images`.
+    """
     inputs = {name: (a.dtype.name, a.shape) for name, a in feeds.items()}
-    model = _onnx.model([node], inputs, {"y": (out[1], out[0])}, constants, opset)
-    return _peers.onnxruntime(model, feeds, (lambda y: np.moveaxis(y, -1, 1)) if images else None)
+    ints = _channels_first if images else np.asarray
+
+    def form(peer: Callable[..., Form]) -> Form:
+        return peer(_onnx.model(nodes, inputs, {"y": (out[1], out[0])}, constants, opset), feeds, ints)
+
+    return {"onnxruntime": lambda: form(_peers.onnxruntime), "openvino": lambda: form(_peers.openvino)}
+
+
+def around(
+    nodes: list[_onnx.Node],
+    tensors: dict[str, Tensor],
+    constants: dict[str, Any],
+    shape: tuple[int, ...],
+    channels_first: bool = False,
+    opset: int = 17,
+) -> dict[str, Callable[[], Form]]:
+    """The forms of float nodes between dequantize and quantize: from f`name` to "fy", which has a `shape`.
+
+    `constants` has "sy" and "zy". The nodes see images in memory order, or else `channels_first`: then OpenVINO
+    gets channels-last images and transposes them, which it does without moving data; ONNX Runtime does not, it gets
+    channels-first ones.
+    """
+    constants = constants | {k: v for n, t in tensors.items() for k, v in t.constants(n).items()}
+    pixels = {n: t.pixels for n, t in tensors.items()}
+    before = [_onnx.Node("DequantizeLinear", [n, f"s{n}", f"z{n}"], [f"f{n}"]) for n in tensors]
+    after = [_onnx.Node("QuantizeLinear", ["fy", "sy", "zy"], ["y"])]
+    if not channels_first:
+        images = not any(t.ints.flags.c_contiguous for t in tensors.values())
+        return onnx([*before, *nodes, *after], pixels, constants, (shape, "uint8"), opset, images)
+
+    dims = len(shape)
+    last = [
+        *(node._replace(outputs=[f"{node.outputs[0]}_last"]) for node in before),
+        *(_onnx.channels_first(f"f{n}_last", f"f{n}", dims) for n in tensors),
+        *nodes,
+        after[0]._replace(outputs=["y_first"]),
+        _onnx.channels_last("y_first", "y", dims),
+    ]
+    forms = onnx(last, pixels, constants, ((shape[0], *shape[2:], shape[1]), "uint8"), opset)
+    planes = {n: np.ascontiguousarray(t.ints) for n, t in tensors.items()}
+    inputs = {n: ("uint8", a.shape) for n, a in planes.items()}
+
+    def onnxruntime() -> Form:
+        model = _onnx.model([*before, *nodes, *after], inputs, {"y": ("uint8", shape)}, constants, opset)
+        return _peers.onnxruntime(model, planes)
+
+    return forms | {"onnxruntime": onnxruntime}
+
+
+def litert(
+    operator: _tflite.Operator | list[_tflite.Operator],
+    tensors: dict[str, Tensor],
+    others: dict[str, _tflite.Tensor],
+) -> dict[str, Callable[[], Form]]:
+    """LiteRT's form of operators on `tensors`; `others` are the constants and the output "y", images channels-last."""
+    operators = operator if isinstance(operator, list) else [operator]
+    pixels = {n: t.pixels for n, t in tensors.items()}
+    inputs = {n: _tflite.activation(pixels[n].shape, t.scale, t.zero_point) for n, t in tensors.items()}
+    return {"litert": lambda: _peers.litert(operators, inputs | others, pixels, _channels_first)}
+
+
+def _channels_first(y: np.ndarray) -> np.ndarray:
+    return np.moveaxis(y, -1, 1) if y.ndim > 3 else y

@@ -11,21 +11,13 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-
-class Unavailable(Exception):
-    """Why a peer cannot run a row."""
-
-
-class Form(NamedTuple):
-    """An operation ready to run: `call` is timed, `ints` gives the logical array of what it returns."""
-
-    call: Callable[[], Any]
-    ints: Callable[[Any], np.ndarray]
+from . import _peers
+from ._limits import Limits
 
 
 class Row(NamedTuple):
@@ -35,63 +27,114 @@ class Row(NamedTuple):
     `reference` may replace torch's result as what quantnn's must equal.
     """
 
-    group: str  # a geometric mean is taken over each
+    group: str  # the family that geometric means are taken over
     shape: str
-    work: float  # multiply-adds or bytes of a call; 0: only the time is of interest
-    unit: str  # "GMAC/s" or "GB/s"
-    forms: dict[str, Callable[[], Form]]
+    macs: int  # multiply-adds of a call that don't fall on padding
+    moved: int  # bytes of inputs, weights and outputs; 0: only the time is of interest
+    forms: dict[str, Callable[[], _peers.Form]]
     reference: Callable[[], np.ndarray] | None = None
     tolerance: float = 0.0  # how far torch's result may be, where it is no reference
 
+    @property
+    def unit(self) -> str:
+        return "GMAC/s" if self.macs else "GB/s" if self.moved else ""
+
 
 class Result(NamedTuple):
+    """A row's figures with one number of threads, each by "quantnn" and the peers that ran."""
+
     group: str
     shape: str
-    unit: str
-    seconds: dict[str, float]  # medians
-    rates: dict[str, float]
+    threads: int
+    macs: int
+    moved: int
+    limit: float | None  # the least seconds that the machine's limits allow
+    bound: str  # what that limit is: "peak" or a cache level
+    seconds: dict[str, float]  # medians of the rounds
+    least: dict[str, float]  # minima of the rounds
+    rates: dict[str, float]  # GMAC/s or GB/s
+    shares: dict[str, float]  # limit / seconds
     ratios: dict[str, float]  # peer / quantnn: above 1 quantnn is faster
+    best: str | None  # the fastest peer
+    scaling: float | None  # quantnn's time with the first number of threads / its time with this one
     notes: dict[str, str]  # per peer: why it did not run
-    differences: dict[str, float]  # per peer that ran: the largest difference of its integers from quantnn's
+    differences: dict[str, float]  # per peer: the largest difference of its integers from quantnn's
     exact: bool | None  # None: nothing to compare with
 
 
-def measure(row: Row, peers: list[str], rounds: int, budget: float, pause: float = 0.0) -> Result:
-    """Check a row and time its forms: `rounds` rounds of about `budget` seconds each.
+class Means(NamedTuple):
+    """Geometric means over a group's rows with one number of threads."""
 
-    Before each turn a `pause` of some seconds lets the threads of the one before fall asleep.
-    """
-    forms: dict[str, Form] = {}
+    group: str
+    threads: int
+    rows: int
+    ratios: dict[str, float]  # over the rows that the peer ran
+    best: float | None  # of each row's ratio to its best peer
+    shares: dict[str, float]
+    best_share: float | None  # of each row's best peer's share
+
+
+class Timing(NamedTuple):
+    rounds: int
+    budget: float  # seconds of a round
+
+    @staticmethod
+    def pause(threads: int) -> float:
+        """Seconds before each turn, in which the threads of the one before stop spinning: ONNX Runtime's take 25 ms."""
+        return 0.03 if threads > 1 else 0.0
+
+
+def measure(row: Row, peers: list[str], threads: list[int], timing: Timing, limits: Limits | None) -> list[Result]:
+    """Check a row and time its forms with each number of threads."""
+    results: list[Result] = []
+    for n in threads:
+        _peers.prepare(n)
+        forms, notes = _forms(row, peers)
+        exact, differences = _check(row, forms)
+        times = _time({name: form.call for name, form in forms.items()}, timing, n)
+        seconds = {name: statistics.median(t) for name, t in times.items()}
+        ours = seconds["quantnn"]
+        ratios = {name: s / ours for name, s in seconds.items() if name in peers}
+        limit, bound = (limits.of(row.macs, row.moved, n) if limits else None) or (None, "")
+        work = row.macs or row.moved
+        results.append(
+            Result(
+                row.group, row.shape, n, row.macs, row.moved, limit, bound,
+                seconds=seconds,
+                least={name: min(t) for name, t in times.items()},
+                rates={name: work / s / 1e9 for name, s in seconds.items()} if work else {},
+                shares={name: limit / s for name, s in seconds.items()} if limit else {},
+                ratios=ratios,
+                best=min(ratios, key=lambda name: ratios[name]) if ratios else None,
+                scaling=results[0].seconds["quantnn"] / ours if results else None,
+                notes=notes,
+                differences=differences,
+                exact=exact,
+            )
+        )  # fmt: skip
+    return results
+
+
+def _forms(row: Row, peers: list[str]) -> tuple[dict[str, _peers.Form], dict[str, str]]:
+    forms: dict[str, _peers.Form] = {}
     notes: dict[str, str] = {}
-    for name in ["quantnn", *peers]:
+    # a row may have forms that are no peers: parts of quantnn's own call
+    for name in [*(n for n in row.forms if n not in _peers.NAMES), *peers]:
         if name not in row.forms:
-            notes[name] = "left out, this row has no form for it"
+            notes[name] = "has no form for this row"
             continue
         try:
-            forms[name] = row.forms[name]()
-            forms[name].call()
-        except Unavailable as e:
+            form = row.forms[name]()
+            form.call()
+            forms[name] = form
+        except _peers.Unavailable as e:
             notes[name] = str(e)
-            forms.pop(name, None)
-    exact, differences = _check(row, forms)
-    seconds = _time({name: form.call for name, form in forms.items()}, rounds, budget, pause)
-    ours = seconds["quantnn"]
-    return Result(
-        group=row.group,
-        shape=row.shape,
-        unit=row.unit,
-        seconds=seconds,
-        rates={name: row.work / s / 1e9 for name, s in seconds.items()} if row.work else {},
-        ratios={name: s / ours for name, s in seconds.items() if name != "quantnn"},
-        notes=notes,
-        differences=differences,
-        exact=exact,
-    )
+    return forms, notes
 
 
-def _check(row: Row, forms: dict[str, Form]) -> tuple[bool | None, dict[str, float]]:
+def _check(row: Row, forms: dict[str, _peers.Form]) -> tuple[bool | None, dict[str, float]]:
     """Whether quantnn's integers are the reference's, or else torch's; and how far the peers' are off."""
-    results = {name: np.array(form.ints(form.call())) for name, form in forms.items()}
+    results = {name: np.array(form.ints(form.call())) for name, form in forms.items() if form.ints is not None}
     ours = results.pop("quantnn")
     differences = {
         name: float(np.abs(theirs.astype(np.float64) - ours).max()) if theirs.shape == ours.shape else math.inf
@@ -104,21 +147,21 @@ def _check(row: Row, forms: dict[str, Form]) -> tuple[bool | None, dict[str, flo
     return None, differences
 
 
-def _time(calls: dict[str, Callable[[], Any]], rounds: int, budget: float, pause: float) -> dict[str, float]:
-    """The median over the rounds of each call's mean seconds within a round."""
-    repeats = {name: _repeats(call, budget) for name, call in calls.items()}
+def _time(calls: dict[str, Callable[[], Any]], timing: Timing, threads: int) -> dict[str, list[float]]:
+    """Each call's mean seconds within each round."""
+    repeats = {name: _repeats(call, timing.budget) for name, call in calls.items()}
     times: dict[str, list[float]] = {name: [] for name in calls}
     order = list(calls)
-    for i in range(rounds):
+    for i in range(timing.rounds):
         for name in order if i % 2 == 0 else reversed(order):
             call, n = calls[name], repeats[name]
-            time.sleep(pause)
+            time.sleep(timing.pause(threads))
             call()  # its code and data back into the caches
             start = time.perf_counter()
             for _ in range(n):
                 call()
             times[name].append((time.perf_counter() - start) / n)
-    return {name: statistics.median(t) for name, t in times.items()}
+    return times
 
 
 def _repeats(call: Callable[[], Any], budget: float) -> int:
@@ -133,62 +176,29 @@ def _repeats(call: Callable[[], Any], budget: float) -> int:
         n *= 4
 
 
-def run_family(
-    name: str, rows: Iterator[Row], peers: list[str], rounds: int, budget: float, pause: float = 0.0
-) -> tuple[list[Result], dict[str, dict[str, float]]]:
-    """Measure and print a family's rows; returns the results and the geometric means of the ratios."""
-    results: list[Result] = []
-    columns = ["quantnn", *peers]
-    for row in rows:
-        if not results:
-            what = f"{row.unit}, " if row.work else ""
-            print(f"\n{name}: time of a call, {what}time / quantnn's time")
-            print(f"{'':<50}" + "".join(f"{c:>26}" for c in columns), flush=True)
-        result = measure(row, peers, rounds, budget, pause)
-        results.append(result)
-        cells = "".join(f"{_cell(result, c):>26}" for c in columns)
-        print(f"{row.group + ' ' + row.shape:<50}{cells}", flush=True)
-        for note in dict.fromkeys(result.notes.values()):
-            print(f"{'':<6}{', '.join(p for p in peers if result.notes.get(p) == note)}: {note}")
-        if result.exact is False:
-            print(f"{'':<6}WRONG: quantnn's integers are not the reference's")
-        elif result.exact is None:
-            print(f"{'':<6}not checked: there is nothing to compare with")
-    for peer in peers:
-        off = [r.differences[peer] for r in results if r.differences.get(peer)]
-        if off:
-            print(f"{peer}'s results differ from quantnn's in {len(off)} rows, by up to {max(off):.4g}")
-    means = geometric_means(results)
-    for group, ratios in means.items():
-        text = ", ".join(f"{peer} / quantnn {ratio:.2f}" for peer, ratio in ratios.items())
-        count = sum(r.group == group for r in results)
-        print(f"geometric mean, {group} ({count} rows): {text or 'no peer ran'}")
-    return results, means
+def geometric_mean(values: Iterable[float]) -> float | None:
+    """None of nothing."""
+    logarithms = [math.log(v) for v in values]
+    return math.exp(statistics.fmean(logarithms)) if logarithms else None
 
 
-def geometric_means(results: list[Result]) -> dict[str, dict[str, float]]:
-    """Per group and peer, over the rows that the peer ran."""
-    means: dict[str, dict[str, float]] = {}
-    for group in dict.fromkeys(r.group for r in results):
-        mine = [r for r in results if r.group == group]
-        peers = dict.fromkeys(p for r in mine for p in r.ratios)
-        means[group] = {
-            p: math.exp(statistics.fmean(math.log(r.ratios[p]) for r in mine if p in r.ratios)) for p in peers
-        }
-    return means
+def means(results: list[Result]) -> list[Means]:
+    """Of each group and number of threads, in the order of their first rows."""
+    found = []
+    for group, threads in dict.fromkeys((r.group, r.threads) for r in results):
+        mine = [r for r in results if r.group == group and r.threads == threads]
 
+        def of(table: Callable[[Result], dict[str, float]], mine: list[Result] = mine) -> dict[str, float]:
+            names = dict.fromkeys(name for r in mine for name in table(r))
+            return {n: geometric_mean(table(r)[n] for r in mine if n in table(r)) or 0.0 for n in names}
 
-def _cell(result: Result, column: str) -> str:
-    if column not in result.seconds:
-        return "-"
-    text = _duration(result.seconds[column])
-    if column in result.rates:
-        text += f" {result.rates[column]:>6.1f}"
-    ratio = f"{result.ratios[column]:.2f}x" if column in result.ratios else ""
-    return f"{text} {ratio:>6}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 1e-3:
-        return f"{seconds * 1e6:.2f} us"
-    return f"{seconds * 1e3:.3f} ms"
+        found.append(
+            Means(
+                group, threads, len(mine),
+                ratios=of(lambda r: r.ratios),
+                best=geometric_mean(r.ratios[r.best] for r in mine if r.best),
+                shares=of(lambda r: r.shares),
+                best_share=geometric_mean(r.shares[r.best] for r in mine if r.best and r.shares),
+            )
+        )  # fmt: skip
+    return found

@@ -21,6 +21,16 @@ class Node(NamedTuple):
     domain: str = ""
 
 
+def channels_first(name: str, out: str, ndim: int) -> Node:
+    """The transposition from (N, *spatial, C)."""
+    return Node("Transpose", [name], [out], {"perm": [0, ndim - 1, *range(1, ndim - 1)]})
+
+
+def channels_last(name: str, out: str, ndim: int) -> Node:
+    """The transposition to (N, *spatial, C)."""
+    return Node("Transpose", [name], [out], {"perm": [0, *range(2, ndim), 1]})
+
+
 def model(
     nodes: list[Node],
     inputs: dict[str, tuple[str, tuple[int, ...]]],

@@ -3,7 +3,8 @@
 torch                 eager quantized operators, engine fbgemm; weights prepacked, images channels-last
 torch-onednn          the same with the engine onednn
 onnxruntime           QLinear operators on the CPU, images channels-last where the operator knows them
-openvino              the quantize-dequantize form of the same model, images channels-last at the border
+openvino              float operators between dequantize and quantize, which it fuses; images channels-last
+litert                signed integers, the XNNPACK delegate, images channels-last
 """
 
 from __future__ import annotations
@@ -13,22 +14,34 @@ import io
 import os
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import quantnn
 
-from ._measure import Form, Unavailable
+from . import _tflite
 
-NAMES = ("torch", "torch-onednn", "onnxruntime", "openvino")
+NAMES = ("torch", "torch-onednn", "onnxruntime", "openvino", "litert")
+_PACKAGES = {"torch-onednn": "torch", "litert": "ai_edge_litert"}
 
-#: Threads that every peer may use; set once by `prepare`.
+#: Threads that a form made from now on may use; set by `prepare`.
 _threads = 1
 
 
+class Unavailable(Exception):
+    """Why a peer cannot run a row."""
+
+
+class Form(NamedTuple):
+    """An operation ready to run: `call` is timed, `ints` gives the logical array of what it returns."""
+
+    call: Callable[[], Any]
+    ints: Callable[[Any], np.ndarray] | None  # None: not to be compared
+
+
 def prepare(threads: int) -> None:
-    """Give quantnn and every installed peer its number of threads."""
+    """Give quantnn and every installed peer its number of threads; make forms after it."""
     global _threads
     _threads = threads
     quantnn.set_num_threads(threads)
@@ -45,7 +58,7 @@ def prepare(threads: int) -> None:
 def installed(name: str) -> str | None:
     """The version of a peer, None if it is not installed."""
     try:
-        module = importlib.import_module(name.split("-")[0])
+        module = importlib.import_module(_PACKAGES.get(name, name))
     except ImportError:
         return None
     return str(module.__version__)
@@ -88,13 +101,14 @@ def torch_forms(make: Callable[[Any], Callable[[], Any]]) -> dict[str, Callable[
 
 
 def torch_tensor(module: Any, ints: np.ndarray, scale: float, zero_point: int) -> Any:
-    """A per-tensor quantized torch tensor with the strides of `ints`."""
-    tensor = module._make_per_tensor_quantized_tensor(module.from_numpy(np.array(ints, order="K")), scale, zero_point)
-    last = {4: module.channels_last, 5: module.channels_last_3d}.get(ints.ndim)
-    moved = np.moveaxis(ints, 1, -1) if ints.ndim > 3 else ints
-    if last is not None and moved.flags.c_contiguous and not ints.flags.c_contiguous:
-        tensor = tensor.contiguous(memory_format=last)
-    return tensor
+    """A per-tensor quantized torch tensor with the strides of `ints`: contiguous or channels-last."""
+
+    def make(a: np.ndarray) -> Any:
+        return module._make_per_tensor_quantized_tensor(module.from_numpy(np.ascontiguousarray(a)), scale, zero_point)
+
+    if ints.flags.c_contiguous:
+        return make(ints)
+    return make(np.moveaxis(ints, 1, -1)).permute(0, ints.ndim - 1, *range(1, ints.ndim - 1))
 
 
 def torch_weight(module: Any, ints: np.ndarray, scales: np.ndarray) -> Any:
@@ -116,8 +130,6 @@ def onnxruntime(model: bytes, feeds: dict[str, np.ndarray], ints: Callable[[Any]
     options.intra_op_num_threads = _threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    if _threads > 1:  # threads that spin between calls would slow the other peers down
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = module.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as e:  # its exceptions have no common base
@@ -127,33 +139,56 @@ def onnxruntime(model: bytes, feeds: dict[str, np.ndarray], ints: Callable[[Any]
 
 
 # ---- OpenVINO ----------------------------------------------------------------------------------------------
-def openvino(model: bytes, feed: np.ndarray, ints: Callable[[Any], np.ndarray] | None = None) -> Form:
-    """A compiled model with a bound request, one input and one output; images are (N, H, W, C) there."""
+def openvino(model: bytes, feeds: dict[str, np.ndarray], ints: Callable[[Any], np.ndarray] | None = None) -> Form:
+    """A compiled model with bound inputs and one output, which it writes again in each call.
+
+    It computes in int8 if channels-last images are transposed after they are dequantized; what is left to floats
+    is float32, as its default, bfloat16 on some processors, would give other integers.
+    """
     try:
         import openvino as module
-        from openvino.preprocess import PrePostProcessor
     except ImportError:
         raise Unavailable("is not installed") from None
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": _threads, "NUM_STREAMS": 1,
+        "INFERENCE_PRECISION_HINT": "f32",
+    }  # fmt: skip
     core = module.Core()
-    network = core.read_model(io.BytesIO(model))
-    if feed.ndim == 4:
-        border = PrePostProcessor(network)
-        border.input().tensor().set_layout(module.Layout("NHWC"))
-        border.input().model().set_layout(module.Layout("NCHW"))
-        border.output().tensor().set_layout(module.Layout("NHWC"))
-        border.output().model().set_layout(module.Layout("NCHW"))
-        network = border.build()
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": _threads, "NUM_STREAMS": 1}
     try:
-        compiled = core.compile_model(network, "CPU", settings)
+        compiled = core.compile_model(core.read_model(io.BytesIO(model)), "CPU", settings)
     except RuntimeError as e:
-        raise Unavailable(f"cannot run the model: {str(e).splitlines()[-1][:150]}") from e
+        raise Unavailable(f"cannot run the model: {str(e).strip().splitlines()[-1][:150]}") from e
     request = compiled.create_infer_request()
-    request.set_input_tensor(module.Tensor(feed, shared_memory=True))
-    infer = request.infer
+    for name, feed in feeds.items():
+        request.set_tensor(name, module.Tensor(feed, shared_memory=True))
     output = request.get_output_tensor()
+    return Form(request.infer, lambda _: (ints or np.asarray)(output.data))
+
+
+# ---- LiteRT ------------------------------------------------------------------------------------------------
+def litert(
+    operators: list[_tflite.Operator],
+    tensors: dict[str, _tflite.Tensor],
+    feeds: dict[str, np.ndarray],
+    ints: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Form:
+    """An interpreter of a model with the output "y", which each call writes again; quint8 in and out."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        raise Unavailable("is not installed") from None
+    try:
+        model = _tflite.model(operators, tensors, list(feeds), "y")
+        interpreter = Interpreter(model_content=model, num_threads=_threads)
+        interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as e:
+        raise Unavailable(f"cannot run the model: {str(e).strip().splitlines()[0][:150]}") from e
+    for detail, feed in zip(interpreter.get_input_details(), feeds.values(), strict=True):
+        interpreter.set_tensor(detail["index"], _tflite.signed(feed) if feed.dtype == np.uint8 else feed)
+    index = interpreter.get_output_details()[0]["index"]
 
     def result(_: Any) -> np.ndarray:
-        return (ints or np.asarray)(output.data)
+        y = interpreter.get_tensor(index)
+        return (ints or np.asarray)(_tflite.unsigned(y) if y.dtype == np.int8 else y)
 
-    return Form(infer, result)
+    return Form(interpreter.invoke, result)

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
-
-import numpy as np
 
 import quantnn
 
 from . import _elementwise as e
-from . import _onnx
-from ._measure import Form, Row
+from . import _onnx, _tflite
+from ._measure import Row
 
-Y = {"sy": np.float32(0.08), "zy": np.uint8(90)}
-QPARAMS = (float(np.float32(0.08)), 90)
+QPARAMS = (0.0625, 90)
+Y = e.qparams("y", *QPARAMS)
 
 
 def rows() -> Iterator[Row]:
-    for name, op in (("add", "QLinearAdd"), ("add_relu", None), ("mul", "QLinearMul")):
-        yield _pair(name, op)
+    yield _pair("add", "Add", "QLinearAdd")
+    yield _pair("add_relu", "Add", None)
+    yield _pair("mul", "Mul", "QLinearMul")
     yield _number("add_scalar", 0.7)
     yield _number("mul_scalar", -1.3)
     yield _cat()
@@ -30,26 +28,34 @@ def _operands() -> tuple[e.Tensor, e.Tensor]:
     return e.tensor(1), e.tensor(2, scale=0.03, zero_point=130)
 
 
-def _pair(name: str, op: str | None) -> Row:
+def _pair(name: str, op: str, quantized: str | None) -> Row:
     a, b = _operands()
-
-    def onnxruntime() -> Form:
-        node = _onnx.Node(op or "", ["a", "sa", "za", "b", "sb", "zb", "sy", "zy"], ["y"], {}, _onnx.MICROSOFT)
+    relu = name.endswith("_relu")
+    nodes = [_onnx.Node(op, ["fa", "fb"], ["fz" if relu else "fy"])]
+    if relu:
+        nodes.append(_onnx.Node("Relu", ["fz"], ["fy"]))
+    peers = e.around(nodes, {"a": a, "b": b}, Y, a.pixels.shape)
+    if quantized:
+        names = ["a", "sa", "za", "b", "sb", "zb", "sy", "zy"]
+        node = _onnx.Node(quantized, names, ["y"], {}, _onnx.MICROSOFT)
         constants = a.constants("a") | b.constants("b") | Y
-        return e.onnx(node, {"a": a.pixels, "b": b.pixels}, constants, (a.pixels.shape, "uint8"), True)
-
+        native = e.onnx([node], {"a": a.pixels, "b": b.pixels}, constants, (a.pixels.shape, "uint8"))
+        peers["onnxruntime"] = native["onnxruntime"]
+    fields = {"fusedActivationFunction": 1 if relu else 0}
+    operator = _tflite.Operator(op.upper(), ["a", "b"], ["y"], f"{op}Options", fields, 2)
+    peers |= e.litert(operator, {"a": a, "b": b}, {"y": _tflite.activation(a.pixels.shape, *QPARAMS)})
     return e.row(
-        "binary", f"{name}, 64 at 56", a.ints.size * 3,
+        name, "64 at 56", a.ints.size * 3,
         lambda: partial(getattr(quantnn.ops, name), a.ours(), b.ours(), *QPARAMS),
         lambda t: partial(getattr(t.ops.quantized, name), a.torch(t), b.torch(t), *QPARAMS),
-        onnxruntime if op else None,
+        peers,
     )  # fmt: skip
 
 
 def _number(name: str, number: float) -> Row:
     x = e.tensor(1)
     return e.row(
-        "binary", f"{name}, 64 at 56", x.ints.size * 2,
+        name, "64 at 56", x.ints.size * 2,
         lambda: partial(getattr(quantnn.ops, name), x.ours(), number),
         lambda t: partial(getattr(t.ops.quantized, name), x.torch(t), number),
     )  # fmt: skip
@@ -57,17 +63,24 @@ def _number(name: str, number: float) -> Row:
 
 def _cat() -> Row:
     a, b = _operands()
-
-    def onnxruntime() -> Form:
-        names = ["sy", "zy", "a", "sa", "za", "b", "sb", "zb"]
-        node = _onnx.Node("QLinearConcat", names, ["y"], {"axis": 3}, _onnx.MICROSOFT)
-        constants: dict[str, Any] = a.constants("a") | b.constants("b") | Y
-        shape = (1, 56, 56, 128)
-        return e.onnx(node, {"a": a.pixels, "b": b.pixels}, constants, (shape, "uint8"), True)
-
+    out = (1, 56, 56, 128)
+    names = ["sy", "zy", "a", "sa", "za", "b", "sb", "zb"]
+    node = _onnx.Node("QLinearConcat", names, ["y"], {"axis": 3}, _onnx.MICROSOFT)
+    constants = a.constants("a") | b.constants("b") | Y
+    native = e.onnx([node], {"a": a.pixels, "b": b.pixels}, constants, (out, "uint8"))
+    floats = _onnx.Node("Concat", ["fa", "fb"], ["fy"], {"axis": 3})
+    peers = e.around([floats], {"a": a, "b": b}, Y, out) | {"onnxruntime": native["onnxruntime"]}
+    # LiteRT joins tensors of the same qparams only
+    operators = [
+        _tflite.Operator("QUANTIZE", ["a"], ["qa"], "QuantizeOptions", {}, 2),
+        _tflite.Operator("QUANTIZE", ["b"], ["qb"], "QuantizeOptions", {}, 2),
+        _tflite.Operator("CONCATENATION", ["qa", "qb"], ["y"], "ConcatenationOptions", {"axis": 3}, 2),
+    ]
+    same = _tflite.activation(a.pixels.shape, *QPARAMS)
+    peers |= e.litert(operators, {"a": a, "b": b}, {"qa": same, "qb": same, "y": _tflite.activation(out, *QPARAMS)})
     return e.row(
-        "binary", "cat of channels, 2 x 64 at 56", a.ints.size * 4,
+        "cat", "of channels, 2 x 64 at 56", a.ints.size * 4,
         lambda: partial(quantnn.ops.cat, [a.ours(), b.ours()], 1, *QPARAMS),
         lambda t: partial(t.ops.quantized.cat, [a.torch(t), b.torch(t)], 1, *QPARAMS),
-        onnxruntime,
+        peers,
     )  # fmt: skip

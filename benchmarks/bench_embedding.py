@@ -10,6 +10,7 @@ import numpy as np
 import quantnn
 
 from . import _elementwise as e
+from . import _onnx
 from ._measure import Row
 
 ROWS, COLUMNS, BAGS, PER_BAG = 100_000, 64, 64, 40
@@ -51,6 +52,21 @@ def _row(bits: int, kind: str, ints: np.ndarray, indices: np.ndarray, offsets: n
         o = t.from_numpy(offsets)
         return lambda: f(packed, i, o)
 
-    moved = indices.size * (COLUMNS * bits // 8 + 8) + (BAGS if kind == "bag" else indices.size) * COLUMNS * 4
-    shape = f"{kind}, {bits} bits, {BAGS} x {PER_BAG} of {COLUMNS}"
-    return e.row("embedding", shape, moved, ours, torch)
+    nodes = [
+        *(_onnx.Node("Gather", [name, "i"], [f"{name}i"]) for name in ("w", "s", "z")),
+        _onnx.Node("Cast", ["wi"], ["fi"], {"to": _onnx.TYPES["float32"]}),
+        _onnx.Node("Sub", ["fi", "zi"], ["di"]),
+        _onnx.Node("Mul", ["di", "si"], ["y" if offsets is None else "yi"]),
+    ]
+    index, out = indices, (indices.size, COLUMNS)
+    if offsets is not None:
+        nodes.append(_onnx.Node("ReduceSum", ["yi", "axis"], ["y"], {"keepdims": 0}))
+        index, out = indices.reshape(BAGS, PER_BAG), (BAGS, COLUMNS)
+    constants = {"w": ints, "s": scales[:, None], "z": zero_points[:, None], "axis": np.array([1])}
+    # they have no table of four bits
+    peers = e.onnx(nodes, {"i": index}, constants, (out, "float32")) if bits == 8 else {}
+
+    # an index, a row with its scale and bias: two floats of 32 or 16 bits
+    moved = indices.size * (8 + COLUMNS * bits // 8 + bits) + (BAGS if kind == "bag" else indices.size) * COLUMNS * 4
+    group = f"embedding bag, {bits} bits" if kind == "bag" else "embedding lookup"
+    return e.row(group, f"{bits} bits, {BAGS} x {PER_BAG} of {COLUMNS}", moved, ours, torch, peers)

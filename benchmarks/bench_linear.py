@@ -9,29 +9,32 @@ import numpy as np
 
 import quantnn
 
-from . import _onnx, _peers
-from ._measure import Form, Row
+from . import _onnx, _peers, _tflite
+from ._measure import Row
+from ._peers import Form
 
-SHAPES = [  # M, K, N
-    (1, 768, 768),
-    (16, 768, 3072),
-    (128, 768, 768),
-    (128, 3072, 768),
-    (16, 1024, 1024),
-    (1, 2048, 1000),
-]
+# K, N: the classifiers of ResNet-18, MobileNetV2 and ResNet-50, then layers of transformers
+ONE_ROW = ((512, 1000), (1280, 1000), (2048, 1000), (768, 768), (768, 3072), (3072, 768), (1024, 1024), (1024, 4096))
+# M, K, N
+MORE_ROWS = (
+    (8, 768, 768), (8, 1024, 4096), (16, 1024, 1024), (16, 768, 3072), (32, 768, 768), (32, 3072, 768),
+    (64, 768, 768), (64, 768, 3072), (64, 1024, 1024), (128, 768, 768), (128, 768, 3072), (128, 3072, 768),
+    (256, 768, 768), (256, 1024, 1024),
+)  # fmt: skip
 # Powers of two, so that peers with other orders of float32 operations still give the same integers.
 # Activations below 128: with larger ones torch and ONNX Runtime saturate where there is no byte dot product.
 X_SCALE, X_ZERO, Y_ZERO = 2.0**-7, 3, 60
 
 
 def rows() -> Iterator[Row]:
+    for k, n in ONE_ROW:
+        yield _row("linear, batch 1", 1, k, n)
+    for m, k, n in MORE_ROWS:
+        yield _row("linear, M = 8…256", m, k, n)
+
+
+def _row(group: str, m: int, k: int, n: int) -> Row:
     rng = np.random.default_rng(1)
-    for m, k, n in SHAPES:
-        yield _row(rng, m, k, n)
-
-
-def _row(rng: np.random.Generator, m: int, k: int, n: int) -> Row:
     x = rng.integers(0, 128, (m, k)).astype(np.uint8)
     w = rng.integers(-128, 128, (n, k)).astype(np.int8)
     scales = (2.0 ** rng.integers(-10, -7, n)).astype(np.float32)
@@ -75,7 +78,18 @@ def _row(rng: np.random.Generator, m: int, k: int, n: int) -> Row:
             _onnx.Node("Add", ["fy", "b"], ["fz"]),
             _onnx.Node("QuantizeLinear", ["fz", "sy", "zy"], ["y"]),
         ]
-        return _peers.openvino(_onnx.model(nodes, *border, constants | {"b": bias}), x)
+        return _peers.openvino(_onnx.model(nodes, *border, constants | {"b": bias}), {"x": x})
 
-    forms = {"quantnn": ours, **_peers.torch_forms(torch), "onnxruntime": onnxruntime, "openvino": openvino}
-    return Row("linear", f"M={m} K={k} N={n}", m * k * n, "GMAC/s", forms, reference)
+    def litert() -> Form:
+        tensors = {
+            "x": _tflite.activation((m, k), X_SCALE, X_ZERO), "w": _tflite.constant(w, scales),
+            "b": _tflite.constant(counts, X_SCALE * scales), "y": _tflite.activation((m, n), y_scale, Y_ZERO),
+        }  # fmt: skip
+        operator = _tflite.Operator("FULLY_CONNECTED", ["x", "w", "b"], ["y"], "FullyConnectedOptions")
+        return _peers.litert([operator], tensors, {"x": x})
+
+    forms = {
+        "quantnn": ours, **_peers.torch_forms(torch), "onnxruntime": onnxruntime, "openvino": openvino,
+        "litert": litert,
+    }  # fmt: skip
+    return Row(group, f"M={m} K={k} N={n}", m * k * n, m * k + k * n + m * n, forms, reference)

@@ -11,8 +11,8 @@ import numpy as np
 import quantnn
 
 from . import _elementwise as e
-from . import _onnx
-from ._measure import Form, Row
+from . import _onnx, _peers, _tflite
+from ._measure import Row
 
 SHAPE = (256, 1024)
 
@@ -30,17 +30,16 @@ def _floats() -> np.ndarray:
 def _quantize() -> Row:
     x = _floats()
     scale = float(np.float32(e.SCALE))
-
-    def onnxruntime() -> Form:
-        node = _onnx.Node("QuantizeLinear", ["x", "s", "z"], ["y"])
-        constants = {"s": np.float32(scale), "z": np.uint8(e.ZERO)}
-        return e.onnx(node, {"x": x}, constants, (SHAPE, "uint8"))
-
+    node = _onnx.Node("QuantizeLinear", ["x", "sy", "zy"], ["y"])
+    tensors = {"x": _tflite.Tensor(SHAPE, "float32"), "y": _tflite.activation(SHAPE, scale, e.ZERO)}
+    operator = _tflite.Operator("QUANTIZE", ["x"], ["y"], "QuantizeOptions", {}, 2)
+    peers = e.onnx([node], {"x": x}, e.qparams("y", scale, e.ZERO), (SHAPE, "uint8"))
+    peers["litert"] = lambda: _peers.litert([operator], tensors, {"x": x})
     return e.row(
         "quantize", "per tensor, 256 x 1024", x.size * 5,
         lambda: partial(quantnn.quantize_per_tensor, x, scale, e.ZERO, quantnn.quint8),
         lambda t: partial(t.quantize_per_tensor, t.from_numpy(x), scale, e.ZERO, t.quint8),
-        onnxruntime,
+        peers,
     )  # fmt: skip
 
 
@@ -54,7 +53,7 @@ def _channels() -> Row:
         return partial(t.quantize_per_channel, q, s, z, 0, t.qint8)
 
     return e.row(
-        "quantize", "per channel, 256 x 1024", x.size * 5,
+        "quantize per channel", "256 x 1024", x.size * 5,
         lambda: partial(quantnn.quantize_per_channel, x, scales, zero_points, 0, quantnn.qint8),
         torch,
     )  # fmt: skip
@@ -62,14 +61,13 @@ def _channels() -> Row:
 
 def _dequantize() -> Row:
     x = e.tensor(3, SHAPE)
-
-    def onnxruntime() -> Form:
-        node = _onnx.Node("DequantizeLinear", ["x", "sx", "zx"], ["y"])
-        return e.onnx(node, {"x": x.ints}, x.constants("x"), (SHAPE, "float32"))
-
+    node = _onnx.Node("DequantizeLinear", ["x", "sx", "zx"], ["y"])
+    operator = _tflite.Operator("DEQUANTIZE", ["x"], ["y"], "DequantizeOptions", {}, 2)
+    peers = e.onnx([node], {"x": x.ints}, x.constants("x"), (SHAPE, "float32"))
+    peers |= e.litert(operator, {"x": x}, {"y": _tflite.Tensor(SHAPE, "float32")})
     return e.row(
-        "quantize", "dequantize, 256 x 1024", x.ints.size * 5,
+        "dequantize", "256 x 1024", x.ints.size * 5,
         lambda: x.ours().dequantize,
         lambda t: x.torch(t).dequantize,
-        onnxruntime,
+        peers,
     )  # fmt: skip

@@ -11,44 +11,59 @@ import numpy as np
 import quantnn
 
 from . import _elementwise as e
-from . import _onnx
-from ._measure import Form, Row
+from . import _onnx, _tflite
+from ._measure import Row
+from ._peers import Form
+
+Peers = dict[str, Callable[[], Form]]
 
 
 def rows() -> Iterator[Row]:
-    def clip(low: int, high: int) -> Callable[[e.Tensor], Form]:
-        def onnxruntime(x: e.Tensor) -> Form:
-            constants = {"low": np.uint8(low), "high": np.uint8(high)}
-            node = _onnx.Node("Clip", ["x", "low", "high"], ["y"])
-            return e.onnx(node, {"x": x.pixels}, constants, (x.pixels.shape, "uint8"), True)
-
-        return onnxruntime
-
+    x = e.tensor(1)
     six = round(e.ZERO + 6 / e.SCALE)
-    yield _row("relu", quantnn.ops.relu, lambda t: t.relu, (), clip(e.ZERO, 255))
-    yield _row("relu6", quantnn.ops.relu6, lambda t: t.ops.quantized.relu6, (), clip(e.ZERO, six))
-    yield _row(
-        "clamp",
-        quantnn.ops.clamp,
-        lambda t: t.ops.quantized.clamp,
-        (-1.0, 2.0),
-        clip(e.ZERO - 20, e.ZERO + 40),
-    )
-    yield _row("hardswish", quantnn.ops.hardswish, lambda t: t.ops.quantized.hardswish, (0.04, 10))
-    yield _row("elu", quantnn.ops.elu, lambda t: t.ops.quantized.elu, (0.05, 30))
+    relu = _clip(x, e.ZERO, 255) | _litert(x, "RELU", x.scale, x.zero_point)
+    yield _row("relu", x, quantnn.ops.relu, lambda t: t.relu, (), relu)
+    relu6 = _clip(x, e.ZERO, six) | _litert(x, "RELU6", x.scale, x.zero_point)
+    yield _row("relu6", x, quantnn.ops.relu6, lambda t: t.ops.quantized.relu6, (), relu6)
+    clamp = _clip(x, e.ZERO - 20, e.ZERO + 40)
+    yield _row("clamp", x, quantnn.ops.clamp, lambda t: t.ops.quantized.clamp, (-1.0, 2.0), clamp)
+    hardswish = _float(x, "HardSwish", 0.04, 10) | _litert(x, "HARD_SWISH", 0.04, 10)
+    yield _row("hardswish", x, quantnn.ops.hardswish, lambda t: t.ops.quantized.hardswish, (0.04, 10), hardswish)
+    elu = _float(x, "Elu", 0.05, 30) | _litert(x, "ELU", 0.05, 30)
+    yield _row("elu", x, quantnn.ops.elu, lambda t: t.ops.quantized.elu, (0.05, 30), elu)
+
+
+def _clip(x: e.Tensor, low: int, high: int) -> Peers:
+    """ONNX Runtime clips integers, OpenVINO fuses it with its neighbours."""
+    integers = _onnx.Node("Clip", ["x", "low", "high"], ["y"])
+    constants = {"low": np.uint8(low), "high": np.uint8(high)}
+    native = e.onnx([integers], {"x": x.pixels}, constants, (x.pixels.shape, "uint8"))
+    floats = {f"f{name}": np.float32((value - e.ZERO) * e.SCALE) for name, value in (("low", low), ("high", high))}
+    node = _onnx.Node("Clip", ["fx", "flow", "fhigh"], ["fy"])
+    peers = e.around([node], {"x": x}, floats | x.constants("y"), x.pixels.shape)
+    return peers | {"onnxruntime": native["onnxruntime"]}
+
+
+def _float(x: e.Tensor, op: str, scale: float, zero_point: int) -> Peers:
+    return e.around([_onnx.Node(op, ["fx"], ["fy"])], {"x": x}, e.qparams("y", scale, zero_point), x.pixels.shape)
+
+
+def _litert(x: e.Tensor, op: str, scale: float, zero_point: int) -> Peers:
+    operator = _tflite.Operator(op, ["x"], ["y"], version=1)
+    return e.litert(operator, {"x": x}, {"y": _tflite.activation(x.pixels.shape, scale, zero_point)})
 
 
 def _row(
     name: str,
+    x: e.Tensor,
     ours: Callable[..., Any],
     torch: Callable[[Any], Callable[..., Any]],
     arguments: tuple[Any, ...],
-    onnxruntime: Callable[[e.Tensor], Form] | None = None,
+    peers: Peers,
 ) -> Row:
-    x = e.tensor(1)
     return e.row(
-        "unary", f"{name}, 64 at 56", x.ints.size * 2,
+        name, "64 at 56", x.ints.size * 2,
         lambda: partial(ours, x.ours(), *arguments),
         lambda t: partial(torch(t), x.torch(t), *arguments),
-        None if onnxruntime is None else lambda: onnxruntime(x),
+        peers,
     )  # fmt: skip
