@@ -9,6 +9,8 @@ Computes
     reflect    q = max(qmin + qmax - q, lo)                                                     mul_scalar
     cat_rows   q = clamp(QT(DS(q)))                                                             cat
     cat_nhwc   q = quantize(max(dequantize(q), floor)), by position in the row of channels      cat, channels-last
+    cat_lookup q = table[q], tables made by the two before                                      cat of 8-bit dtypes
+    cat_copy   q                                                                                cat
 relu is `floor` 0 in place of minus infinity, or `lo` the zero point.
 
 Layout: `add` and `mul` go through the output in memory order, in runs of `run` elements. Within a run operand a moves by
@@ -21,9 +23,19 @@ Parallel: over blocks of runs, elements or rows.
 from cython.parallel cimport prange
 from libc.math cimport INFINITY
 from numerics cimport (
-    cut, int32_t, qint_t, qn_add, qn_ds, qn_dv, qn_dv_offset, qn_mul, qn_qs, qn_qs32, qn_qt, qn_qv, qn_rint,
-    qn_rne_clamp, qn_sub,
+    cut, flip, int32_t, qint_t, qn_add, qn_ds, qn_dv, qn_dv_offset, qn_mul, qn_qs, qn_qs32, qn_qt, qn_qv, qn_rint,
+    qn_rne_clamp, qn_sub, uint8_t,
 )
+
+cdef extern from "simd.h" nogil:
+    Py_ssize_t qn_add_bytes(const uint8_t *a, const uint8_t *b, Py_ssize_t step_b, uint8_t *out, Py_ssize_t n, float sa,
+                            int32_t za, float sb, int32_t zb, float inv, int32_t zo, int32_t lo, int flip) noexcept
+    Py_ssize_t qn_mul_bytes(const uint8_t *a, const uint8_t *b, Py_ssize_t step_b, uint8_t *out, Py_ssize_t n,
+                            int32_t za, int32_t zb, float m, int32_t zo, int32_t lo, int flip) noexcept
+    void qn_copy_rows(const uint8_t *x, Py_ssize_t x_step, uint8_t *out, Py_ssize_t out_step, Py_ssize_t rows,
+                      Py_ssize_t n) noexcept
+    void qn_lookup(const uint8_t *table, const uint8_t *q, Py_ssize_t q_step, uint8_t *out, Py_ssize_t out_step,
+                   Py_ssize_t rows, Py_ssize_t n) noexcept
 
 cdef enum:
     BLOCK = 8192  # elements of a run that one thread takes at a time; a multiple of the vector group
@@ -95,6 +107,10 @@ cdef inline void _add(const qint_t* a, Py_ssize_t step_a, const qint_t* b, Py_ss
                       float inv, int32_t zo, int32_t lo, int32_t hi, float floor) noexcept nogil:
     cdef float ca = qn_dv_offset(sa, za), cb = qn_dv_offset(sb, zb), t
     cdef Py_ssize_t i
+    if qint_t is not int32_t:
+        if vector and step_a == 1 and step_b <= 1:
+            start = qn_add_bytes(<const uint8_t*>a, <const uint8_t*>b, step_b, <uint8_t*>out, stop, sa, za, sb, zb, inv,
+                                 zo, zo if floor == 0.0 else lo, flip(<qint_t>0))
     for i in range(start, stop):
         if vector:
             t = qn_dv(a[i * step_a], sa, ca) + qn_dv(b[i * step_b], sb, cb)
@@ -144,9 +160,13 @@ cdef void _mul_block(const qint_t[::1] a, const qint_t[::1] b, qint_t[::1] out, 
 cdef inline void _mul(const qint_t* a, Py_ssize_t step_a, const qint_t* b, Py_ssize_t step_b, qint_t* out,
                       Py_ssize_t n, int32_t za, int32_t zb, float m, int32_t zo, int32_t lo,
                       int32_t hi) noexcept nogil:
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, start = 0
     cdef float c
-    for i in range(n):
+    if qint_t is not int32_t:
+        if step_a == 1 and step_b <= 1:
+            start = qn_mul_bytes(<const uint8_t*>a, <const uint8_t*>b, step_b, <uint8_t*>out, n, za, zb, m, zo, lo,
+                                 flip(<qint_t>0))
+    for i in range(start, n):
         if qint_t is int32_t:
             c = <float>qn_mul(qn_sub(a[i * step_a], za), qn_sub(b[i * step_b], zb))
         else:  # 8-bit differences multiply exactly in float32
@@ -259,3 +279,42 @@ cdef void _cat_pixel(const qint_t[:, ::1] x, qint_t[:, ::1] out, Py_ssize_t r, P
             out[r, start + i] = qn_qs32(y, inv, <float>zo)
         else:
             out[r, start + i] = <qint_t>qn_qs(y, inv, <float>zo, lo, hi)
+
+
+def cat_lookup(const uint8_t[:, ::1] x, uint8_t[:, ::1] out, Py_ssize_t start, const uint8_t[::1] table_vector,
+               const uint8_t[::1] table_scalar, Py_ssize_t n_vector, int threads):
+    cdef Py_ssize_t rows = x.shape[0]
+    cdef int t
+    if threads == 1:
+        with nogil:
+            _cat_lookup(x, out, start, table_vector, table_scalar, n_vector, 0, rows)
+    else:
+        for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
+            _cat_lookup(x, out, start, table_vector, table_scalar, n_vector, cut(rows, t, threads, 1),
+                        cut(rows, t + 1, threads, 1))
+
+
+cdef void _cat_lookup(const uint8_t[:, ::1] x, uint8_t[:, ::1] out, Py_ssize_t start, const uint8_t[::1] table_vector,
+                      const uint8_t[::1] table_scalar, Py_ssize_t n_vector, Py_ssize_t r, Py_ssize_t stop) noexcept nogil:
+    cdef Py_ssize_t n = x.shape[1], width = out.shape[1]
+    if n_vector > 0:
+        qn_lookup(&table_vector[0], &x[r, 0], n, &out[r, start], width, stop - r, n_vector)
+    if n > n_vector:
+        qn_lookup(&table_scalar[0], &x[r, n_vector], n, &out[r, start + n_vector], width, stop - r, n - n_vector)
+
+
+def cat_copy(const uint8_t[:, ::1] x, uint8_t[:, ::1] out, Py_ssize_t start, int threads):
+    cdef Py_ssize_t rows = x.shape[0]
+    cdef int t
+    if threads == 1:
+        with nogil:
+            _cat_copy(x, out, start, 0, rows)
+    else:
+        for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
+            _cat_copy(x, out, start, cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1))
+
+
+cdef void _cat_copy(const uint8_t[:, ::1] x, uint8_t[:, ::1] out, Py_ssize_t start, Py_ssize_t r,
+                    Py_ssize_t stop) noexcept nogil:
+    if x.shape[1] > 0:
+        qn_copy_rows(&x[r, 0], x.shape[1], &out[r, start], out.shape[1], stop - r, x.shape[1])

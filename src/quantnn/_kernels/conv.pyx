@@ -115,6 +115,7 @@ cdef int _images(Conv w, Columns columns, qn_panel p, const uint8_t[:, :, :, :, 
     image.dense = 0
     if w.even and not image.flat and not w.rows and image.out_width < NARROW and k.k4 % 16 == 0 and k.k4 * 4 == cg:
         image.dense = image.even = k.taps * cg
+    p.narrow = QN_NARROW and zx < 128 and qn_is_narrow(image.data, n * image.depth * image.height * image.width * c)
     image.pad = w.pw if w.rows or w.even and not image.dense else 0
     image.width += 2 * image.pad
     row = image.width * image.pixel

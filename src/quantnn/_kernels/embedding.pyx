@@ -18,16 +18,18 @@ functions that check return the first bad position, or -1.
 from cython.parallel cimport prange
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memcpy
-from numerics cimport qn_fma, qn_half_of_float
+from numerics cimport qn_half_of_float
 
 cdef extern from "simd.h" nogil:
-    void qn_floats_of_bytes(const uint8_t* q, float* x) noexcept
-    void qn_floats_of_nibbles(const uint8_t* q, float* x) noexcept
-    float qn_float_of_half_fast(uint16_t h) noexcept
-
-cdef enum:
-    LANES = 64  # elements summed in registers
-    ROWS = 32   # rows summed at a time
+    ctypedef struct qn_table:
+        const uint8_t* rows
+        Py_ssize_t stride
+        Py_ssize_t dim
+        Py_ssize_t count
+        const int64_t* indices
+        const float* weights
+        const int32_t* mapping
+    void qn_bag(int bits, const qn_table* table, Py_ssize_t start, Py_ssize_t stop, float* out) noexcept
 
 
 def pack(const uint8_t[:, ::1] ints, const float[::1] scale, const float[::1] zero_point, uint8_t[:, ::1] rows,
@@ -98,121 +100,34 @@ def bag(const uint8_t[:, ::1] rows, const int64_t[::1] indices, const int64_t[::
     `offsets` is not read. Empty `weights` and `mapping` are none.
     """
     cdef Py_ssize_t bags = out.shape[0], b
+    cdef qn_table table
+    table.rows = NULL
+    table.indices = NULL
+    table.weights = NULL
+    table.mapping = NULL
+    if rows.shape[0]:
+        table.rows = &rows[0, 0]
+    if indices.shape[0]:
+        table.indices = &indices[0]
+    if weights.shape[0]:
+        table.weights = &weights[0]
+    if mapping.shape[0]:
+        table.mapping = &mapping[0]
+    table.stride = rows.shape[1]
+    table.dim = out.shape[1]
+    table.count = indices.shape[0]
     if threads == 1:
         with nogil:
             for b in range(bags):
-                _bag(rows, indices, offsets[b] if fixed < 0 else b * fixed,
-                     offsets[b + 1] if fixed < 0 else (b + 1) * fixed, weights, mapping, &out[b, 0], out.shape[1], bits)
+                _bag(&table, offsets, fixed, b, &out[b, 0], bits)
     else:
         for b in prange(bags, num_threads=threads, nogil=True, schedule="static"):
-            _bag(rows, indices, offsets[b] if fixed < 0 else b * fixed,
-                 offsets[b + 1] if fixed < 0 else (b + 1) * fixed, weights, mapping, &out[b, 0], out.shape[1], bits)
+            _bag(&table, offsets, fixed, b, &out[b, 0], bits)
 
 
-# What the sum needs of one packed row.
-ctypedef struct Row:
-    const uint8_t* q
-    float scale
-    float bias
-
-
-cdef void _bag(const uint8_t[:, ::1] rows, const int64_t[::1] indices, Py_ssize_t start, Py_ssize_t stop,
-               const float[::1] weights, const int32_t[::1] mapping, float* out, Py_ssize_t dim,
-               int bits) noexcept nogil:
-    # A few rows at a time: first their scales and biases, then block by block their sum, added to out. Most 8-bit sums
-    # do without that detour.
-    cdef Py_ssize_t i, d, n, width = dim * bits // 8
-    cdef Row found[ROWS]
-    cdef int64_t r
-    if bits == 8 and mapping.shape[0] == 0 and dim % LANES == 0 and start < stop:
-        for d in range(dim // LANES):
-            _sum8(&rows[0, 0], rows.shape[1], &indices[0], start, stop, &weights[0] if weights.shape[0] else NULL,
-                  d * LANES, out)
-        return
-    for d in range(dim):
-        out[d] = 0
-    i = start
-    while i < stop:
-        n = 0
-        while i < stop and n < ROWS:
-            r = indices[i]
-            if mapping.shape[0]:
-                r = mapping[r]
-            if r >= 0:
-                found[n].q = &rows[r, 0]
-                _read(&found[n], width, bits, weights[i] if weights.shape[0] else 1)
-                n += 1
-            i += 1
-        d = 0
-        while d + LANES <= dim:
-            _add(found, n, d, bits, out + d)
-            d += LANES
-        _add_rest(found, n, d, dim, bits, out)
-
-
-cdef void _sum8(const uint8_t* rows, Py_ssize_t stride, const int64_t* indices, Py_ssize_t start, Py_ssize_t stop,
-                const float* weights, Py_ssize_t begin, float* out) noexcept nogil:
-    cdef Py_ssize_t i, d
-    cdef float total[LANES]
-    cdef float x[LANES]
-    cdef const uint8_t* q
-    cdef float scale, bias
-    for d in range(LANES):
-        total[d] = 0
-    for i in range(start, stop):
-        q = rows + indices[i] * stride
-        memcpy(&scale, q + stride - 8, 4)
-        memcpy(&bias, q + stride - 4, 4)
-        if weights != NULL:
-            scale = scale * weights[i]
-            bias = bias * weights[i]
-        qn_floats_of_bytes(q + begin, x)
-        for d in range(LANES):
-            total[d] = qn_fma(scale, x[d], total[d] + bias)
-    for d in range(LANES):
-        out[begin + d] = total[d]
-
-
-cdef inline void _read(Row* row, Py_ssize_t width, int bits, float weight) noexcept nogil:
-    cdef uint16_t half
-    cdef float scale, bias
-    if bits == 8:
-        memcpy(&scale, row.q + width, 4)
-        memcpy(&bias, row.q + width + 4, 4)
+cdef inline void _bag(const qn_table* table, const int64_t[::1] offsets, Py_ssize_t fixed, Py_ssize_t b, float* out,
+                      int bits) noexcept nogil:
+    if fixed < 0:
+        qn_bag(bits, table, offsets[b], offsets[b + 1], out)
     else:
-        memcpy(&half, row.q + width, 2)
-        scale = qn_float_of_half_fast(half)
-        memcpy(&half, row.q + width + 2, 2)
-        bias = qn_float_of_half_fast(half)
-    row.scale = scale * weight
-    row.bias = bias * weight
-
-
-cdef void _add(const Row* rows, Py_ssize_t n, Py_ssize_t start, int bits, float* out) noexcept nogil:
-    cdef Py_ssize_t i, d
-    cdef float total[LANES]
-    cdef float x[LANES]
-    cdef float scale, bias
-    for d in range(LANES):
-        total[d] = out[d]
-    for i in range(n):
-        scale = rows[i].scale
-        bias = rows[i].bias
-        if bits == 8:
-            qn_floats_of_bytes(rows[i].q + start, x)
-        else:
-            qn_floats_of_nibbles(rows[i].q + start // 2, x)
-        for d in range(LANES):
-            total[d] = qn_fma(scale, x[d], total[d] + bias)
-    for d in range(LANES):
-        out[d] = total[d]
-
-
-cdef void _add_rest(const Row* rows, Py_ssize_t n, Py_ssize_t start, Py_ssize_t dim, int bits,
-                    float* out) noexcept nogil:
-    cdef Py_ssize_t i, d
-    cdef uint8_t q
-    for i in range(n):
-        for d in range(start, dim):
-            q = rows[i].q[d] if bits == 8 else rows[i].q[d // 2] >> (d % 2 * 4) & 15
-            out[d] = qn_fma(rows[i].scale, <float>q, out[d] + rows[i].bias)
+        qn_bag(bits, table, b * fixed, (b + 1) * fixed, out)

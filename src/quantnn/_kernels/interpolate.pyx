@@ -16,13 +16,22 @@ Layout: images are (N, D, H, W, C) or (N, H, W, C) with C innermost. A contiguou
 images of one channel.
 Exactness: torch's integers.
 Parallel: over output rows (n, d, h). Bilinear keeps the two input rows that it interpolated last, so a row costs its
-horizontal step once.
+horizontal step once; it goes through strips of columns for which they stay in the first-level cache.
 """
 from cython.parallel cimport prange
 from libc.math cimport floorf
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy
-from numerics cimport cut, int32_t, qint_t, qn_fma, qn_qs32, qn_rne_clamp
+from numerics cimport aligned, cut, flip, int32_t, qint_t, qn_fma, qn_qs32, qn_rne_clamp
+
+cdef extern from "simd.h" nogil:
+    void qn_copy_rows(const uint8_t* x, Py_ssize_t x_step, uint8_t* out, Py_ssize_t out_step, Py_ssize_t rows,
+                      Py_ssize_t n) noexcept
+    void qn_floats(const uint8_t* q, float* x, Py_ssize_t n, int flip) noexcept
+    void qn_blend_across(const float* row, Py_ssize_t size, const int64_t* index, const float* weight, float* t,
+                         Py_ssize_t width, Py_ssize_t channels, Py_ssize_t split) noexcept
+    void qn_blend_bytes(int fused, const float* t0, const float* t1, float h0, float h1, float z, int32_t lo, uint8_t* out,
+                        Py_ssize_t n, int flip) noexcept
 
 
 # ---- nearest ------------------------------------------------------------------------------------------------------
@@ -80,11 +89,14 @@ cdef void _nearest_rows(const qint_t[:, :, :, :, ::1] x, qint_t[:, :, :, :, ::1]
                 to[w] = source[column[w]]
         else:
             for w in range(width):
-                memcpy(to + w * channels, source + column[w] * channels, bytes)
+                qn_copy_rows(<const uint8_t*>(source + column[w] * channels), 0, <uint8_t*>(to + w * channels), 0, 1, bytes)
         last = source
 
 
 # ---- bilinear -----------------------------------------------------------------------------------------------------
+
+cdef enum:
+    STRIP = 2048  # elements of an output row
 
 # What a loop over output elements has to know.
 cdef struct Plan:
@@ -98,10 +110,10 @@ cdef struct Plan:
     int32_t hi
 
 
-# `index` and `weight` have room for H + W outputs, `scratch` for two float rows of W * C a thread, `rest` for one row
-# of W * C bytes where 0 < split < C.
+# `index` and `weight` have room for H + W outputs, `scratch` for three float rows of W * C a thread, the wider W of
+# input and output, and 48 floats more; `rest` for one row of W * C bytes where 0 < split < C.
 def bilinear(const qint_t[:, :, :, ::1] x, qint_t[:, :, :, ::1] out, int64_t[::1] index, float[::1] weight,
-             float[:, :, ::1] scratch, uint8_t[::1] rest, float rate_h, float rate_w, bint align_corners,
+             float[:, ::1] scratch, uint8_t[::1] rest, float rate_h, float rate_w, bint align_corners,
              bint channels_last, Py_ssize_t split, int32_t zero_point, int32_t lo, int32_t hi, int threads):
     cdef Py_ssize_t height = out.shape[1], width = out.shape[2], rows = out.shape[0] * height
     cdef Plan plan
@@ -124,11 +136,10 @@ def bilinear(const qint_t[:, :, :, ::1] x, qint_t[:, :, :, ::1] out, int64_t[::1
         _sources(&index[height], &weight[height], width, x.shape[2], rate_w, align_corners, channels_last)
     if threads == 1:
         with nogil:
-            _bilinear_rows(x, out, &scratch[0, 0, 0], &scratch[0, 1, 0], plan, 0, rows)
+            _bilinear_rows(x, out, &scratch[0, 0], plan, 0, rows)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _bilinear_rows(x, out, &scratch[t, 0, 0], &scratch[t, 1, 0], plan,
-                           cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1))
+            _bilinear_rows(x, out, &scratch[t, 0], plan, cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1))
 
 
 cdef void _sources(int64_t* index, float* weight, Py_ssize_t n, Py_ssize_t size, float rate, bint align_corners,
@@ -149,13 +160,23 @@ cdef void _sources(int64_t* index, float* weight, Py_ssize_t n, Py_ssize_t size,
         weight[o] = source - <float>index[o]
 
 
-cdef void _bilinear_rows(const qint_t[:, :, :, ::1] x, qint_t[:, :, :, ::1] out, float* t0, float* t1, Plan plan,
+cdef void _bilinear_rows(const qint_t[:, :, :, ::1] x, qint_t[:, :, :, ::1] out, float* scratch, Plan plan,
                          Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    cdef Py_ssize_t size = x.shape[1], height = out.shape[1], width = out.shape[2], channels = out.shape[3]
-    cdef Py_ssize_t row, n, h, w, upper, lower, held0 = -1, held1 = -1, base
-    cdef float h1, h0
-    cdef float* swap
-    cdef qint_t* to
+    cdef Py_ssize_t width = out.shape[2], channels = out.shape[3], w = 0
+    cdef Py_ssize_t most = STRIP // channels if channels < STRIP else 1
+    while w < width:
+        _bilinear_strip(x, out, scratch, plan, start, stop, w, w + most if w + most < width else width)
+        w += most
+
+
+# The columns from `first` to `last` of some output rows.
+cdef void _bilinear_strip(const qint_t[:, :, :, ::1] x, qint_t[:, :, :, ::1] out, float* scratch, Plan plan,
+                          Py_ssize_t start, Py_ssize_t stop, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef Py_ssize_t size = x.shape[1], height = out.shape[1], channels = out.shape[3], elements = (last - first) * channels
+    cdef Py_ssize_t row, n, h, upper, lower, held0 = -1, held1 = -1, base
+    cdef float* t0 = aligned(scratch)
+    cdef float* t1 = aligned(t0 + elements)
+    cdef float* floats = aligned(t1 + elements)
     for row in range(start, stop):
         h = row % height
         n = row // height
@@ -165,49 +186,37 @@ cdef void _bilinear_rows(const qint_t[:, :, :, ::1] x, qint_t[:, :, :, ::1] out,
         # t0 holds the upper row, t1 the lower one
         if held0 != upper:
             if held1 == upper:
-                swap, t0, t1 = t0, t1, t0
+                t0, t1 = t1, t0
                 held0, held1 = held1, held0
             else:
-                _across(&x[n, upper - base, 0, 0], t0, x.shape[2], width, channels, height, plan)
+                _across(&x[n, upper - base, 0, 0], floats, t0, x.shape[2], height, channels, first, last, plan)
                 held0 = upper
         if lower != upper and held1 != lower:
-            _across(&x[n, lower - base, 0, 0], t1, x.shape[2], width, channels, height, plan)
+            _across(&x[n, lower - base, 0, 0], floats, t1, x.shape[2], height, channels, first, last, plan)
             held1 = lower
-        h1 = plan.weight[h]
-        h0 = 1 - h1
-        to = &out[n, h, 0, 0]
-        _down(t0, t0 if lower == upper else t1, to, width * channels, h0, h1, plan)
+        _down(t0, t0 if lower == upper else t1, &out[n, h, first, 0], elements, 1 - plan.weight[h], plan.weight[h],
+              plan.rest + first * channels if plan.rest is not NULL else NULL, plan)
 
 
-# One input row, interpolated across.
-cdef void _across(const qint_t* row, float* t, Py_ssize_t size, Py_ssize_t width, Py_ssize_t channels,
-                  Py_ssize_t height, Plan plan) noexcept nogil:
-    cdef Py_ssize_t w, c
-    cdef float w0, w1
+# What the columns need of one input row, as floats, and interpolated across.
+cdef void _across(const qint_t* row, float* floats, float* t, Py_ssize_t size, Py_ssize_t height, Py_ssize_t channels,
+                  Py_ssize_t first, Py_ssize_t last, Plan plan) noexcept nogil:
     cdef const int64_t* index = plan.index + height
     cdef const float* weight = plan.weight + height
-    cdef int64_t left, right
-    for w in range(width):
-        left = index[w]
-        right = left + 1 if left + 1 < size else left
-        w1 = weight[w]
-        w0 = 1 - w1
-        if channels == 1:
-            if plan.channels_last:
-                t[w] = qn_fma(w0, <float>row[left], w1 * <float>row[right])
-            else:
-                t[w] = w0 * <float>row[left] + w1 * <float>row[right]
-        else:
-            _blend(row + left * channels, row + right * channels, t + w * channels, channels, plan.split, w0, w1)
-
-
-cdef void _blend(const qint_t* restrict left, const qint_t* restrict right, float* restrict t, Py_ssize_t channels,
-                 Py_ssize_t split, float w0, float w1) noexcept nogil:
-    cdef Py_ssize_t c
-    for c in range(split):
-        t[c] = qn_fma(w1, <float>right[c], w0 * <float>left[c])
-    for c in range(split, channels):
-        t[c] = qn_fma(w0, <float>left[c], w1 * <float>right[c])
+    cdef Py_ssize_t left = index[first] * channels, w, c
+    cdef Py_ssize_t right = (index[last - 1] + 2 if index[last - 1] + 2 < size else size) * channels
+    if qint_t is int32_t:
+        for c in range(left, right):
+            floats[c] = <float>row[c]
+    else:
+        qn_floats(<const uint8_t*>row + left, floats + left, right - left, flip(<qint_t>0))
+    if plan.channels_last:
+        qn_blend_across(floats, size, index + first, weight + first, t, last - first, channels, plan.split)
+    else:
+        for w in range(first, last):
+            left = index[w]
+            right = left + 1 if left + 1 < size else left
+            t[w - first] = (1 - weight[w]) * floats[left] + weight[w] * floats[right]
 
 
 cdef inline void _store(qint_t* to, float v, float z, int32_t lo, int32_t hi) noexcept nogil:
@@ -219,24 +228,27 @@ cdef inline void _store(qint_t* to, float v, float z, int32_t lo, int32_t hi) no
 
 # Two interpolated rows, blended into n output elements.
 cdef void _down(const float* t0, const float* t1, qint_t* restrict out, Py_ssize_t n, float h0, float h1,
-                Plan plan) noexcept nogil:
+                const uint8_t* rest, Plan plan) noexcept nogil:
     cdef Py_ssize_t i
     cdef int32_t lo = plan.lo, hi = plan.hi
     cdef float z = <float>plan.zero_point
     cdef float vector, other
-    cdef const uint8_t* rest = plan.rest
-    if not plan.channels_last:
-        for i in range(n):
-            _store(out + i, h0 * t0[i] + h1 * t1[i], z, lo, hi)
-    elif rest is not NULL:
+    if rest is not NULL:
         # both, and a choice: far faster than two short loops for every pixel
         for i in range(n):
             vector = qn_fma(h1, t1[i], h0 * t0[i])
             other = qn_fma(h0, t0[i], h1 * t1[i])
             _store(out + i, other if rest[i] else vector, z, lo, hi)
+    elif qint_t is int32_t:
+        if plan.channels_last:
+            for i in range(n):
+                _store(out + i, qn_fma(h0, t0[i], h1 * t1[i]), z, lo, hi)
+        else:
+            for i in range(n):
+                _store(out + i, h0 * t0[i] + h1 * t1[i], z, lo, hi)
+    elif not plan.channels_last:
+        qn_blend_bytes(0, t0, t1, h0, h1, z, lo, <uint8_t*>out, n, flip(<qint_t>0))
     elif plan.split:
-        for i in range(n):
-            _store(out + i, qn_fma(h1, t1[i], h0 * t0[i]), z, lo, hi)
+        qn_blend_bytes(1, t0, t1, h0, h1, z, lo, <uint8_t*>out, n, flip(<qint_t>0))
     else:
-        for i in range(n):
-            _store(out + i, qn_fma(h0, t0[i], h1 * t1[i]), z, lo, hi)
+        qn_blend_bytes(1, t1, t0, h1, h0, z, lo, <uint8_t*>out, n, flip(<qint_t>0))

@@ -54,6 +54,7 @@ def linear(Packed w, const uint8_t[:, ::1] x, uint8_t[:, ::1] out, double sx, in
                     memcpy(copy + r * stride, &x[r, 0], k)
                 memset(copy + r * stride + k, 0, stride - k)
         base = copy
+    p.narrow = QN_NARROW and stride == size and qn_is_narrow(base, rows * size)
     tasks = blocks * panels
     if threads == 1:
         with nogil:

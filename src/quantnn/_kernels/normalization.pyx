@@ -25,11 +25,13 @@ Exactness: the sums are exact integers, so the results are the same at every lev
 Parallel: over pixels, rows, groups, and parts of an image.
 """
 from cython.parallel cimport prange
-from libc.float cimport FLT_MAX
-from libc.math cimport INFINITY, fabsf, sqrt, sqrtf
+from libc.math cimport fabsf, sqrt, sqrtf
 from libc.stdint cimport uint64_t
+from libc.string cimport memcpy
 from numerics cimport (
+    aligned,
     cut,
+    flip,
     int32_t,
     int64_t,
     qint_t,
@@ -41,12 +43,52 @@ from numerics cimport (
     qn_rint,
     qn_rne_small,
     qn_sub,
+    uint8_t,
     uint32_t,
 )
 
+cdef extern from "simd.h" nogil:
+    enum:
+        QN_BATCH_NORM
+        QN_LAYER_NORM
+        QN_GROUP_NORM
+        QN_GROUP_NORM_LAST
+    ctypedef struct qn_affine:
+        const float* weight
+        const float* bias
+        float z
+        float mean
+        float rs
+        float inv
+        int32_t zo
+        int32_t lo
+    void qn_affine_bytes(int how, const qn_affine* a, const uint8_t* x, uint8_t* out, Py_ssize_t n, int flip) noexcept
+    void qn_affine_channel(const qn_affine* a, const uint8_t* x, uint8_t* out, Py_ssize_t n, int flip) noexcept
+    void qn_sums(const uint8_t* x, Py_ssize_t n, int flip, int64_t* first, int64_t* second) noexcept
+    void qn_channel_sums(const uint8_t* x, Py_ssize_t step, Py_ssize_t pixels, int channels, int flip,
+                         int64_t* first, int64_t* second) noexcept
+
+
+# qn_affine_bytes, where y is known to be small: rule QV on n bytes.
+cdef inline void _affine(int how, const qint_t* x, qint_t* out, Py_ssize_t n, const float* weight, const float* bias,
+                         int32_t z, float mean, float rs, Output o) noexcept nogil:
+    cdef qn_affine a
+    a.weight = weight
+    a.bias = bias
+    a.z = <float>z
+    a.mean = mean
+    a.rs = rs
+    a.inv = o.inv
+    a.zo = o.zo
+    a.lo = o.lo
+    if how == QN_GROUP_NORM:
+        qn_affine_channel(&a, <const uint8_t*>x, <uint8_t*>out, n, flip(<qint_t>0))
+    else:
+        qn_affine_bytes(how, &a, <const uint8_t*>x, <uint8_t*>out, n, flip(<qint_t>0))
+
+
 cdef enum:
-    BLOCK = 32768  # the sum of this many squares of 8-bit integers fits an int32
-    LANES = 64     # elements, or channels, taken at a time
+    ROWS = 8  # of a layer norm, taken together
 
 
 # Sums of a group: of q, and of q*q as high * 2**32 + low, which qint32 needs.
@@ -78,10 +120,6 @@ cdef inline float _between(float t, float lo, float hi) noexcept nogil:
     return t if t > lo else lo
 
 
-cdef inline int32_t _small_qv(float y, Output o) noexcept nogil:
-    return qn_rne_small(_between(y * o.inv, <float>(o.lo - o.zo), <float>(o.hi - o.zo))) + o.zo
-
-
 cdef inline int32_t _small_qs(float y, Output o) noexcept nogil:
     cdef float t = y * o.inv
     return qn_rne_small(_between(<float>o.zo + t, <float>o.lo, <float>o.hi))
@@ -98,43 +136,52 @@ cdef inline int32_t _any_qs(float y, Output o) noexcept nogil:
 # ---- batch norm -----------------------------------------------------------------------------------------------------
 
 
-def batch_norm_parameters(const float[::1] weight, const float[::1] bias, const float[::1] mean,
-                          const float[::1] var, float eps, double scale, double out_scale,
-                          float[::1] alpha, float[::1] beta):
-    """`alpha` and `beta` may be longer than the number of channels: they are filled again and again."""
-    cdef Py_ssize_t c, channels = weight.shape[0]
-    cdef float iv, t
-    with nogil:
-        for c in range(channels):
-            t = var[c] + eps
-            iv = <float>(1.0 / <double>sqrtf(t))
-            t = iv * weight[c]
-            alpha[c] = <float>(<double>t * (scale / out_scale))
-            t = mean[c] * iv
-            t = t * weight[c]
-            t = bias[c] - t
-            beta[c] = <float>(<double>t / out_scale)
-        for c in range(channels, alpha.shape[0]):
-            alpha[c] = alpha[c - channels]
-            beta[c] = beta[c - channels]
+def batch_norm(const qint_t[::1] x, qint_t[::1] out, const float[::1] weight, const float[::1] bias,
+               const float[::1] mean, const float[::1] var, double eps, double scale, double out_scale,
+               float[::1] scratch, Py_ssize_t row, int32_t z, int32_t zo, int32_t lo, int32_t hi, int threads):
+    """A row of `row` elements is one pixel, or several whole pixels of a few channels.
 
-
-def batch_norm(const qint_t[::1] x, qint_t[::1] out, const float[::1] alpha, const float[::1] beta,
-               int32_t z, int32_t zo, int32_t lo, int32_t hi, int threads):
-    """One row is as long as `alpha` and `beta`: one pixel, or several whole pixels of a few channels."""
-    cdef Py_ssize_t n = x.shape[0], row = alpha.shape[0]
+    `scratch` has room for alpha and beta of a row, and for their alignment: 2 * row + 32.
+    """
+    cdef Py_ssize_t n = x.shape[0]
+    cdef float* alpha = aligned(&scratch[0])
+    cdef float* beta = aligned(alpha + row)
+    cdef Output o = Output(1, zo, lo, hi)
+    cdef bint small
     cdef int t
+    _batch_norm_parameters(weight, bias, mean, var, <float>eps, scale, out_scale, alpha, beta, row)
+    small = _is_small(512 * _largest(alpha, row) + _largest(beta, row), o)
     if threads == 1:
         with nogil:
-            _batch_norm(x, out, alpha, beta, 0, n, z, zo, lo, hi)
+            _batch_norm(x, out, alpha, beta, row, 0, n, small, z, o)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _batch_norm(x, out, alpha, beta, cut(n, t, threads, row), cut(n, t + 1, threads, row), z, zo, lo, hi)
+            _batch_norm(x, out, alpha, beta, row, cut(n, t, threads, row), cut(n, t + 1, threads, row), small, z, o)
 
 
-cdef void _batch_norm(const qint_t[::1] x, qint_t[::1] out, const float[::1] alpha, const float[::1] beta,
-                      Py_ssize_t start, Py_ssize_t stop, int32_t z, int32_t zo, int32_t lo, int32_t hi) noexcept nogil:
-    cdef Py_ssize_t c, row = alpha.shape[0], vectors = row // 8 * 8
+cdef void _batch_norm_parameters(const float[::1] weight, const float[::1] bias, const float[::1] mean,
+                                 const float[::1] var, float eps, double scale, double out_scale, float* alpha,
+                                 float* beta, Py_ssize_t row) noexcept nogil:
+    cdef Py_ssize_t c, channels = weight.shape[0]
+    cdef float iv, t
+    for c in range(channels):
+        t = var[c] + eps
+        iv = <float>(1.0 / <double>sqrtf(t))
+        t = iv * weight[c]
+        alpha[c] = <float>(<double>t * (scale / out_scale))
+        t = mean[c] * iv
+        t = t * weight[c]
+        t = bias[c] - t
+        beta[c] = <float>(<double>t / out_scale)
+    for c in range(channels, row):
+        alpha[c] = alpha[c - channels]
+        beta[c] = beta[c - channels]
+
+
+cdef void _batch_norm(const qint_t[::1] x, qint_t[::1] out, const float* alpha, const float* beta, Py_ssize_t row,
+                      Py_ssize_t start, Py_ssize_t stop, bint small, int32_t z, Output o) noexcept nogil:
+    cdef Py_ssize_t c, vectors = row // 8 * 8
+    cdef int32_t zo = o.zo, lo = o.lo, hi = o.hi
     cdef float low = <float>(lo - zo), high = <float>(hi - zo)
     cdef double v
     while start < stop:
@@ -147,6 +194,8 @@ cdef void _batch_norm(const qint_t[::1] x, qint_t[::1] out, const float[::1] alp
                 v = <double>qn_rint(qn_fma(alpha[c], <float>(<int64_t>x[start + c] - z), beta[c])) + <double>zo
                 v = v if v < <double>hi else <double>hi
                 out[start + c] = <int32_t>(v if v > <double>lo else <double>lo)
+        elif small:
+            _affine(QN_BATCH_NORM, &x[start], &out[start], row, alpha, beta, z, 0, 1, o)
         else:
             # clamped before the zero point is added, so that absurd values saturate instead of wrapping
             for c in range(row):
@@ -161,8 +210,8 @@ cdef void _batch_norm(const qint_t[::1] x, qint_t[::1] out, const float[::1] alp
 
 cdef void _sums(const qint_t* x, Py_ssize_t n, Sums* total) noexcept nogil:
     # Adds the sums over x[:n] to `total`.
-    cdef Py_ssize_t i = 0, stop
-    cdef int32_t q, s, s2
+    cdef Py_ssize_t i
+    cdef int64_t first = 0, second = 0, shift = flip(<qint_t>0)
     cdef uint64_t square
     if qint_t is int32_t:
         for i in range(n):
@@ -171,17 +220,9 @@ cdef void _sums(const qint_t* x, Py_ssize_t n, Sums* total) noexcept nogil:
             total.high += <int64_t>(square >> 32)
             total.low += <int64_t>(<uint32_t>square)
     else:
-        while i < n:
-            stop = i + BLOCK if i + BLOCK < n else n
-            s = 0
-            s2 = 0
-            for i in range(i, stop):
-                q = x[i]
-                s += q
-                s2 += q * q
-            i = stop
-            total.first += s
-            total.low += s2
+        qn_sums(<const uint8_t*>x, n, <int>shift, &first, &second)
+        total.first += first - shift * n
+        total.low += second - 2 * shift * first + shift * shift * n
 
 
 cdef void _statistics(Sums* total, Py_ssize_t n, float scale, int32_t z, double eps,
@@ -207,47 +248,64 @@ cdef void _statistics(Sums* total, Py_ssize_t n, float scale, int32_t z, double 
 
 def layer_norm(const qint_t[:, ::1] x, qint_t[:, ::1] out, const float[::1] weight, const float[::1] bias,
                float scale, int32_t z, double eps, float inv, int32_t zo, int32_t lo, int32_t hi, int threads):
-    cdef Py_ssize_t rows = x.shape[0], n = x.shape[1], r
+    cdef Py_ssize_t rows = x.shape[0], n = x.shape[1]
     cdef Output o = Output(inv, zo, lo, hi)
     cdef float largest_weight = _largest(&weight[0], n), largest_bias = _largest(&bias[0], n)
+    cdef int t
     if threads == 1:
         with nogil:
-            for r in range(rows):
-                _layer_norm(&x[r, 0], &out[r, 0], n, &weight[0], &bias[0], largest_weight, largest_bias,
-                            scale, z, eps, o)
+            _layer_norms(x, out, 0, rows, &weight[0], &bias[0], largest_weight, largest_bias, scale, z, eps, o)
     else:
-        for r in prange(rows, num_threads=threads, nogil=True, schedule="static"):
-            _layer_norm(&x[r, 0], &out[r, 0], n, &weight[0], &bias[0], largest_weight, largest_bias,
-                        scale, z, eps, o)
+        for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
+            _layer_norms(x, out, cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1), &weight[0], &bias[0],
+                         largest_weight, largest_bias, scale, z, eps, o)
 
 
 cdef float _largest(const float* x, Py_ssize_t n) noexcept nogil:
-    # The largest magnitude; infinity if there is a NaN.
+    # The largest magnitude; NaN if there is one. The bits of magnitudes are in the same order, and compare faster.
     cdef Py_ssize_t i
-    cdef float largest = 0, v
+    cdef const uint32_t* bits = <const uint32_t*>x
+    cdef uint32_t largest = 0, v
+    cdef float result
     for i in range(n):
-        v = fabsf(x[i])
-        v = v if v <= FLT_MAX else INFINITY
+        v = bits[i] & 0x7FFFFFFF
         largest = v if v > largest else largest
-    return largest
+    memcpy(&result, &largest, 4)
+    return result
+
+
+# The statistics of a few rows at once: their roots and divisions take long, but not one after the other.
+cdef void _layer_norms(const qint_t[:, ::1] x, qint_t[:, ::1] out, Py_ssize_t start, Py_ssize_t stop,
+                       const float* weight, const float* bias, float largest_weight, float largest_bias, float scale,
+                       int32_t z, double eps, Output o) noexcept nogil:
+    cdef Py_ssize_t n = x.shape[1], count, r
+    cdef Sums[ROWS] total
+    cdef float[ROWS] mean
+    cdef float[ROWS] rs
+    while start < stop:
+        count = stop - start if stop - start < ROWS else ROWS
+        for r in range(count):
+            total[r] = Sums(0, 0, 0)
+            _sums(&x[start + r, 0], n, &total[r])
+        for r in range(count):
+            _statistics(&total[r], n, scale, z, eps, &mean[r], &rs[r])
+        for r in range(count):
+            _layer_norm(&x[start + r, 0], &out[start + r, 0], n, weight, bias, largest_weight, largest_bias, z,
+                        mean[r], rs[r], o)
+        start += count
 
 
 cdef void _layer_norm(const qint_t* x, qint_t* out, Py_ssize_t n, const float* weight, const float* bias,
-                      float largest_weight, float largest_bias, float scale, int32_t z, double eps,
+                      float largest_weight, float largest_bias, int32_t z, float mean, float rs,
                       Output o) noexcept nogil:
     cdef Py_ssize_t i, vectors = n // 32 * 32
-    cdef Sums total = Sums(0, 0, 0)
-    cdef float mean, rs, t
-    _sums(x, n, &total)
-    _statistics(&total, n, scale, z, eps, &mean, &rs)
+    cdef float t
     if qint_t is int32_t:
         for i in range(n):
             t = (<float>qn_sub(x[i], z) - mean) * rs
             out[i] = qn_qs32(qn_fma(t, weight[i], bias[i]), o.inv, <float>o.zo)
     elif _is_small(512 * rs * largest_weight + largest_bias, o):
-        for i in range(vectors):
-            t = (<float>(<int32_t>x[i] - z) - mean) * rs
-            out[i] = <qint_t>_small_qv(qn_fma(t, weight[i], bias[i]), o)
+        _affine(QN_LAYER_NORM, x, out, vectors, weight, bias, z, mean, rs, o)
         for i in range(vectors, n):
             t = (<float>(<int32_t>x[i] - z) - mean) * rs
             out[i] = <qint_t>_small_qs(qn_fma(t, weight[i], bias[i]), o)
@@ -299,42 +357,29 @@ cdef void _group_norm(const qint_t* x, qint_t* out, const float* weight, const f
             for i in range(inner):
                 d = <float>(<int32_t>x[i] - z) - mean
                 out[i] = <qint_t>_any_qv(qn_fma(d, g, b), o)
-        elif inner < LANES:
-            for i in range(inner):
-                d = <float>(<int32_t>x[i] - z) - mean
-                out[i] = <qint_t>_small_qv(qn_fma(d, g, b), o)
         else:
-            # whole blocks; the last one overlaps the one before
-            for i in range(inner // LANES):
-                _lanes(x + i * LANES, out + i * LANES, z, mean, g, b, o)
-            if inner % LANES:
-                _lanes(x + inner - LANES, out + inner - LANES, z, mean, g, b, o)
+            _affine(QN_GROUP_NORM, x, out, inner, &g, &b, z, mean, 1, o)
         x += inner
         out += inner
-
-
-cdef inline void _lanes(const qint_t* x, qint_t* out, int32_t z, float mean, float g, float b, Output o) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef float d
-    for i in range(LANES):
-        d = <float>(<int32_t>x[i] - z) - mean
-        out[i] = <qint_t>_small_qv(qn_fma(d, g, b), o)
 
 
 # ---- group norm, channels-last --------------------------------------------------------------------------------------
 
 
 def group_norm_last(const qint_t[:, :, ::1] x, qint_t[:, :, ::1] out, const float[::1] weight, const float[::1] bias,
-                    int64_t[:, :, :, ::1] sums, float[:, ::1] factor, float[:, ::1] offset,
+                    int64_t[:, :, :, ::1] sums, float[::1] scratch, Py_ssize_t row,
                     bint weighted, Py_ssize_t groups, Py_ssize_t run, Py_ssize_t vectors,
                     float scale, int32_t z, double eps, float inv, int32_t zo, int32_t lo, int32_t hi, int threads):
     """Channels are taken in runs of `run`; of each run the first `vectors` are quantized by QV, the rest by QS.
 
-    Scratch: sums (N, parts, 3, C), where an image is cut in `parts` parts; factor and offset (N, rep*C), which hold the
-    values of all channels `rep` times over, so that `rep` pixels make one row. If rep > 1, run is rep*C and all of it is
-    quantized alike.
+    Scratch: sums (N, parts, 3, C), where an image is cut in `parts` parts; (2 * N + 1) * (row + 16) floats for factors
+    and offsets, which hold the values of all channels row/C times over, so that as many pixels make one row. If there is
+    more than one, run is `row` and all of it is quantized alike.
     """
     cdef Py_ssize_t parts = sums.shape[1], pixels = x.shape[1], tasks = x.shape[0] * parts, r, n
+    cdef Py_ssize_t step = (row + 15) // 16 * 16
+    cdef float* factor = aligned(&scratch[0])
+    cdef float* offset = factor + x.shape[0] * step
     cdef Output o = Output(inv, zo, lo, hi)
     if threads == 1:
         with nogil:
@@ -342,29 +387,29 @@ def group_norm_last(const qint_t[:, :, ::1] x, qint_t[:, :, ::1] out, const floa
                 _sums_last(x, sums, r // parts, r % parts, cut(pixels, r % parts, parts, 1),
                            cut(pixels, r % parts + 1, parts, 1))
             for n in range(x.shape[0]):
-                _factors_last(weight, bias, sums, factor, offset, n, pixels, weighted, groups, scale, z, eps)
+                _factors_last(weight, bias, sums, factor + n * step, offset + n * step, row, n, pixels, weighted, groups,
+                              scale, z, eps)
             for r in range(tasks):
-                _affine_last(x, out, factor, offset, r // parts, cut(pixels, r % parts, parts, 1),
-                             cut(pixels, r % parts + 1, parts, 1), run, vectors, z, o)
+                _affine_last(x, out, factor + r // parts * step, offset + r // parts * step, row, r // parts,
+                             cut(pixels, r % parts, parts, 1), cut(pixels, r % parts + 1, parts, 1), run, vectors, z, o)
     else:
         for r in prange(tasks, num_threads=threads, nogil=True, schedule="static"):
             _sums_last(x, sums, r // parts, r % parts, cut(pixels, r % parts, parts, 1),
                        cut(pixels, r % parts + 1, parts, 1))
         with nogil:
             for n in range(x.shape[0]):
-                _factors_last(weight, bias, sums, factor, offset, n, pixels, weighted, groups, scale, z, eps)
+                _factors_last(weight, bias, sums, factor + n * step, offset + n * step, row, n, pixels, weighted, groups,
+                              scale, z, eps)
         for r in prange(tasks, num_threads=threads, nogil=True, schedule="static"):
-            _affine_last(x, out, factor, offset, r // parts, cut(pixels, r % parts, parts, 1),
-                         cut(pixels, r % parts + 1, parts, 1), run, vectors, z, o)
+            _affine_last(x, out, factor + r // parts * step, offset + r // parts * step, row, r // parts,
+                         cut(pixels, r % parts, parts, 1), cut(pixels, r % parts + 1, parts, 1), run, vectors, z, o)
 
 
 cdef void _sums_last(const qint_t[:, :, ::1] x, int64_t[:, :, :, ::1] sums, Py_ssize_t n, Py_ssize_t part,
                      Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     # Per channel, over the pixels [start, stop) of image n.
-    cdef Py_ssize_t channels = x.shape[2], c, p, i, block, width, end
-    cdef int32_t first[LANES]
-    cdef int32_t second[LANES]
-    cdef int32_t q
+    cdef Py_ssize_t channels = x.shape[2], c, p
+    cdef int64_t first, second, shift = flip(<qint_t>0)
     cdef uint64_t square
     for c in range(channels):
         sums[n, part, 0, c] = 0
@@ -378,33 +423,18 @@ cdef void _sums_last(const qint_t[:, :, ::1] x, int64_t[:, :, :, ::1] sums, Py_s
                 sums[n, part, 1, c] += <int64_t>(square >> 32)
                 sums[n, part, 2, c] += <int64_t>(<uint32_t>square)
     else:
-        while start < stop:
-            end = start + BLOCK if start + BLOCK < stop else stop
-            for block in range((channels + LANES - 1) // LANES):
-                c = block * LANES
-                width = channels - c if channels - c < LANES else LANES
-                for i in range(LANES):
-                    first[i] = 0
-                    second[i] = 0
-                for p in range(start, end):
-                    if width == LANES:
-                        for i in range(LANES):
-                            q = x[n, p, c + i]
-                            first[i] += q
-                            second[i] += q * q
-                    else:
-                        for i in range(width):
-                            q = x[n, p, c + i]
-                            first[i] += q
-                            second[i] += q * q
-                for i in range(width):
-                    sums[n, part, 0, c + i] += first[i]
-                    sums[n, part, 2, c + i] += second[i]
-            start = end
+        for c in range(0, channels, 64):
+            qn_channel_sums(<const uint8_t*>&x[n, 0, c] + start * channels, channels, stop - start,
+                            <int>(channels - c if channels - c < 64 else 64), <int>shift,
+                            &sums[n, part, 0, c], &sums[n, part, 2, c])
+        for c in range(channels):
+            first, second = sums[n, part, 0, c], sums[n, part, 2, c]
+            sums[n, part, 0, c] = first - shift * (stop - start)
+            sums[n, part, 2, c] = second - 2 * shift * first + shift * shift * (stop - start)
 
 
 cdef void _factors_last(const float[::1] weight, const float[::1] bias, int64_t[:, :, :, ::1] sums,
-                        float[:, ::1] factor, float[:, ::1] offset, Py_ssize_t n, Py_ssize_t pixels,
+                        float* factor, float* offset, Py_ssize_t row, Py_ssize_t n, Py_ssize_t pixels,
                         bint weighted, Py_ssize_t groups, float scale, int32_t z, double eps) noexcept nogil:
     cdef Py_ssize_t per_group = weight.shape[0] // groups, group, c, part
     cdef Sums total
@@ -418,22 +448,22 @@ cdef void _factors_last(const float[::1] weight, const float[::1] bias, int64_t[
                 total.low += sums[n, part, 2, c]
         _statistics(&total, per_group * pixels, scale, z, eps, &mean, &rs)
         for c in range(group * per_group, (group + 1) * per_group):
-            factor[n, c] = rs * weight[c]
+            factor[c] = rs * weight[c]
             if weighted:
-                offset[n, c] = qn_fma(-factor[n, c], mean, bias[c])
+                offset[c] = qn_fma(-factor[c], mean, bias[c])
             else:
-                t = factor[n, c] * mean
-                offset[n, c] = bias[c] - t
-    for c in range(weight.shape[0], factor.shape[1]):
-        factor[n, c] = factor[n, c - weight.shape[0]]
-        offset[n, c] = offset[n, c - weight.shape[0]]
+                t = factor[c] * mean
+                offset[c] = bias[c] - t
+    for c in range(weight.shape[0], row):
+        factor[c] = factor[c - weight.shape[0]]
+        offset[c] = offset[c - weight.shape[0]]
 
 
-cdef void _affine_last(const qint_t[:, :, ::1] x, qint_t[:, :, ::1] out, float[:, ::1] factor, float[:, ::1] offset,
-                       Py_ssize_t n, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t run, Py_ssize_t vectors,
+cdef void _affine_last(const qint_t[:, :, ::1] x, qint_t[:, :, ::1] out, const float* factor, const float* offset,
+                       Py_ssize_t row, Py_ssize_t n, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t run, Py_ssize_t vectors,
                        int32_t z, Output o) noexcept nogil:
-    cdef Py_ssize_t left = (stop - start) * x.shape[2], row = factor.shape[1], begin
-    cdef bint small = _is_small(512 * _largest(&factor[n, 0], row) + _largest(&offset[n, 0], row), o)
+    cdef Py_ssize_t left = (stop - start) * x.shape[2], begin
+    cdef bint small = _is_small(512 * _largest(factor, row) + _largest(offset, row), o)
     cdef const qint_t* p = &x[n, 0, 0] + start * x.shape[2]
     cdef qint_t* q = &out[n, 0, 0] + start * x.shape[2]
     while left > 0:
@@ -443,7 +473,7 @@ cdef void _affine_last(const qint_t[:, :, ::1] x, qint_t[:, :, ::1] out, float[:
             vectors = left if vectors else 0
         begin = 0
         while begin < row:
-            _affine_run(p + begin, q + begin, &factor[n, begin], &offset[n, begin], run, vectors, small, z, o)
+            _affine_run(p + begin, q + begin, &factor[begin], &offset[begin], run, vectors, small, z, o)
             begin += run
         p += row
         q += row
@@ -457,8 +487,7 @@ cdef void _affine_run(const qint_t* x, qint_t* out, const float* factor, const f
         for c in range(run):
             out[c] = qn_qs32(qn_fma(<float>qn_sub(x[c], z), factor[c], offset[c]), o.inv, <float>o.zo)
     elif small:
-        for c in range(vectors):
-            out[c] = <qint_t>_small_qv(qn_fma(<float>(<int32_t>x[c] - z), factor[c], offset[c]), o)
+        _affine(QN_GROUP_NORM_LAST, x, out, vectors, factor, offset, z, 0, 1, o)
         for c in range(vectors, run):
             out[c] = <qint_t>_small_qs(qn_fma(<float>(<int32_t>x[c] - z), factor[c], offset[c]), o)
     else:

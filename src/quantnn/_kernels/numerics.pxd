@@ -27,8 +27,19 @@ ctypedef fused qint_t:
     int8_t
     int32_t
 
+# 128 for signed bytes, else 0: what simd.h calls flip. Only the type of the argument counts.
+cdef inline int flip(qint_t zero) noexcept nogil:
+    if qint_t is int8_t:
+        return 128
+    else:
+        return 0
+
 # Where part number `part` of `parts` begins in n elements, cut at multiples of `group`.
 cdef inline Py_ssize_t cut(Py_ssize_t n, Py_ssize_t part, Py_ssize_t parts, Py_ssize_t group) noexcept nogil:
     cdef Py_ssize_t groups = (n + group - 1) // group
     cdef Py_ssize_t start = groups * part // parts * group
     return start if start < n else n
+
+# The next address at which a cache line begins: vectors that cross lines cost twice.
+cdef inline float* aligned(float* p) noexcept nogil:
+    return <float*>((<size_t>p + 63) & ~<size_t>63)

@@ -17,6 +17,7 @@ cdef extern from "simd.h" nogil:
         QN_X_BIAS
         QN_NV
         QN_EVEN
+        QN_NARROW
         QN_FEW_ROWS
     ctypedef struct qn_panel:
         const int8_t *weights
@@ -27,6 +28,8 @@ cdef extern from "simd.h" nogil:
         float inv
         int32_t zo, lo
         Py_ssize_t taps, k4, columns, x_offset
+        int narrow
+    int qn_is_narrow(const uint8_t *x, Py_ssize_t n) noexcept
     ctypedef struct qn_work:
         pass
     Py_ssize_t qn_padded(Py_ssize_t k) noexcept

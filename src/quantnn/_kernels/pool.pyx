@@ -21,8 +21,30 @@ from cython.parallel cimport prange
 from libc.math cimport ceilf, floorf
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
-from numerics cimport cut, int8_t, int32_t, qint_t, qn_add, qn_fma, qn_mul, qn_qs32, qn_rne_clamp, qn_sub
+from numerics cimport cut, flip, int8_t, int32_t, qint_t, qn_add, qn_fma, qn_mul, qn_qs32, qn_rne_clamp, qn_sub
 from numerics cimport int16_t, uint8_t, uint16_t, uint32_t
+
+cdef extern from "simd.h" nogil:
+    enum:
+        QN_WINDOWS
+        QN_MEAN_AFTER
+        QN_MEAN_FUSED
+        QN_MEAN_BEFORE
+    ctypedef struct qn_windows:
+        Py_ssize_t count
+        Py_ssize_t planes
+        Py_ssize_t rows
+        Py_ssize_t taps
+        Py_ssize_t step
+        Py_ssize_t plane_step
+        Py_ssize_t row_step
+        Py_ssize_t tap_step
+        Py_ssize_t channels
+    void qn_max_windows(const qn_windows* w, const uint8_t* x, uint8_t* out, int flip) noexcept
+    void qn_mean_windows(int rule, const qn_windows* w, const uint8_t* x, int32_t offset, float m, int32_t z, int32_t lo,
+                         uint8_t* out, int flip) noexcept
+    void qn_means(int rule, const int32_t* acc, int32_t offset, float m, int32_t z, int32_t lo, uint8_t* out,
+                  Py_ssize_t n, int flip) noexcept
 
 ctypedef fused item_t:
     uint8_t
@@ -52,8 +74,12 @@ cdef Axis _axis(Py_ssize_t size, Py_ssize_t out, int64_t kernel, int64_t stride,
 
 
 # ---- max ----------------------------------------------------------------------------------------------------------
-# Each output row in two steps: the maximum of the input rows that it covers, element by element, into `scratch`; then
-# the maximum across each window of that one row.
+# Small windows of many bytes are taken at once. Otherwise each output row in two steps: the maximum of the input rows
+# that it covers, element by element, into `scratch`; then the maximum across each window of that one row.
+
+cdef enum:
+    SMALL = 9         # taps
+
 
 def max_pool(const item_t[:, :, :, :, ::1] x, item_t[:, :, :, :, ::1] out, item_t[:, ::1] scratch,
              tuple kernel, tuple stride, tuple padding, tuple dilation, item_t lowest, int threads):
@@ -119,6 +145,8 @@ cdef void _max_rows(const item_t[:, :, :, :, ::1] x, item_t[:, :, :, :, ::1] out
                     Axis d, Axis h, Axis w, item_t lowest, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     cdef Py_ssize_t row, n, channels = x.shape[4], length = x.shape[3] * x.shape[4]
     cdef int64_t od, oh, i, j, found, i0, i1, j0, j1
+    cdef bint at_once = QN_WINDOWS and channels >= QN_WINDOWS and d.kernel * h.kernel * w.kernel <= SMALL
+    cdef qn_windows windows
     cdef const item_t* source
     cdef const item_t* held
     cdef item_t* to
@@ -129,6 +157,18 @@ cdef void _max_rows(const item_t[:, :, :, :, ::1] x, item_t[:, :, :, :, ::1] out
         i0, i1 = _first_tap(d, od), _last_tap(d, od)
         j0, j1 = _first_tap(h, oh), _last_tap(h, oh)
         to = &out[n, od, oh, 0, 0]
+        if item_t is uint8_t or item_t is int8_t:
+            if at_once and i0 < i1 and j0 < j1:
+                windows.planes, windows.rows = i1 - i0, j1 - j0
+                windows.step = w.stride * channels
+                windows.plane_step = d.dilation * x.shape[2] * length
+                windows.row_step = h.dilation * length
+                windows.tap_step = w.dilation * channels
+                windows.channels = channels
+                source = &x[n, od * d.stride - d.padding + i0 * d.dilation,
+                            oh * h.stride - h.padding + j0 * h.dilation, 0, 0]
+                _max_windows(&windows, source, to, w, lowest)
+                continue
         found = 0
         held = NULL
         for i in range(i0, i1):
@@ -147,6 +187,30 @@ cdef void _max_rows(const item_t[:, :, :, :, ::1] x, item_t[:, :, :, :, ::1] out
         else:
             # a single row needs no copy
             _max_across(held if found == 1 else <const item_t*>column, to, w, channels, lowest)
+
+
+cdef inline void _max_windows(qn_windows* windows, const item_t* row, item_t* out, Axis w, item_t lowest) noexcept nogil:
+    cdef int64_t o = 0, k0, k1
+    cdef Py_ssize_t channels = windows.channels
+    while o < w.out:
+        k0, k1 = _first_tap(w, o), _last_tap(w, o)
+        windows.count = 1
+        windows.taps = k1 - k0
+        if k1 <= k0:
+            _fill(out, lowest, channels)
+        else:
+            if windows.taps == w.kernel:
+                windows.count = _whole(w, o)
+            qn_max_windows(windows, <const uint8_t*>(row + (o * w.stride - w.padding + k0 * w.dilation) * channels),
+                           <uint8_t*>out, 128 if item_t is int8_t else 0)
+        out += windows.count * channels
+        o += windows.count
+
+
+# How many windows from `o` on lie inside the image as a whole, if that at `o` does.
+cdef inline int64_t _whole(Axis w, int64_t o) noexcept nogil:
+    cdef int64_t stop = (w.size + w.padding - (w.kernel - 1) * w.dilation - 1) // w.stride + 1
+    return (stop if stop < w.out else w.out) - o
 
 
 cdef void _max_across(const item_t* row, item_t* out, Axis w, Py_ssize_t channels, item_t lowest) noexcept nogil:
@@ -192,7 +256,7 @@ cdef void _max_across(const item_t* row, item_t* out, Axis w, Py_ssize_t channel
 
 # ---- average ------------------------------------------------------------------------------------------------------
 # Few channels: each output row in two steps, as the maximum, with the sums of the columns in `scratch`. More channels:
-# window by window, in one step.
+# window by window, bytes in registers where one rule holds for all channels.
 
 cdef enum:
     BLOCK = 512       # sums held at a time
@@ -291,10 +355,12 @@ cdef inline Factor _factor(Window i, Window j, Window k, Mean mean) noexcept nog
 cdef void _average_rows(const qint_t[:, :, :, :, ::1] x, qint_t[:, :, :, :, ::1] out, int32_t* column, Axis d, Axis h,
                         Axis w, Mean mean, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     cdef Py_ssize_t row, n, ow, block, c, width, channels = x.shape[4]
-    cdef int64_t od, oh, size = -1, length = -1
+    cdef int64_t od, oh, count, size = -1, length = -1
     cdef Window i, j, k
     cdef Factor f
     cdef int32_t[BLOCK] acc
+    cdef bint at_once = QN_WINDOWS and channels >= QN_WINDOWS and (mean.split == 0 or mean.split == channels)
+    cdef qn_windows windows
     for row in range(start, stop):
         oh = row % h.out
         od = row // h.out % d.out
@@ -305,16 +371,35 @@ cdef void _average_rows(const qint_t[:, :, :, :, ::1] x, qint_t[:, :, :, :, ::1]
             _average_row(x, &out[n, od, oh, 0, 0], column, n, i, j, w, mean)
             continue
         size = -1
-        for ow in range(w.out):
+        ow = 0
+        while ow < w.out:
             k = _window(w, ow)
+            count = 1
             if k.stop - k.start != size or k.length != length:
                 f = _factor(i, j, k, mean)
                 size, length = k.stop - k.start, k.length
+            if qint_t is not int32_t:
+                if at_once and f.size < FITS:
+                    if size == w.kernel:
+                        count = _whole(w, ow)
+                    elif mean.adaptive and w.size % w.out == 0 and w.size < FITS:
+                        count = w.out
+                    windows = qn_windows(
+                        count, i.stop - i.start, j.stop - j.start, size,
+                        (w.size // w.out if mean.adaptive else w.stride) * channels,
+                        x.shape[2] * x.shape[3] * channels, x.shape[3] * channels, channels, channels)
+                    qn_mean_windows(_rule(mean, mean.split > 0), &windows,
+                                    <const uint8_t*>&x[n, i.start, j.start, k.start, 0],
+                                    qn_mul(mean.zero_point, <int32_t>f.size), _multiplier(mean, mean.split > 0, f),
+                                    mean.zero_point, mean.lo, <uint8_t*>&out[n, od, oh, ow, 0], flip(<qint_t>0))
+                    ow += count
+                    continue
             for block in range((channels + BLOCK - 1) // BLOCK):
                 c = block * BLOCK
                 width = channels - c if channels - c < BLOCK else BLOCK
                 _sum_windows(x, n, i, j, k, c, acc, width)
                 _requantize(acc, &out[n, od, oh, ow, c], width, mean.split - c, f, mean)
+            ow += 1
 
 
 # The sums of a window for the channels from c to c + width. Four pixels at a time, so that acc is seldom touched.
@@ -494,29 +579,37 @@ cdef void _requantize_wide(int64_t total, qint_t* out, float m, Mean mean) noexc
         out[0] = <qint_t>qn_rne_clamp(<float>total * m, mean.lo, mean.hi)
 
 
+# The rule of simd.h, and its factor, for the channels that use torch's vector rule, or for the others.
+cdef inline int _rule(Mean mean, bint vector) noexcept nogil:
+    if not vector:
+        return QN_MEAN_BEFORE
+    return QN_MEAN_FUSED if mean.adaptive else QN_MEAN_AFTER
+
+
+cdef inline float _multiplier(Mean mean, bint vector, Factor f) noexcept nogil:
+    if mean.channels_last and (mean.adaptive or not vector):
+        return f.inv
+    return f.m
+
+
 # The first `split` of `width` sums use the vector rule.
-cdef void _requantize(const int32_t* restrict acc, qint_t* restrict out, Py_ssize_t width, Py_ssize_t split, Factor f,
+cdef void _requantize(const int32_t* acc, qint_t* out, Py_ssize_t width, Py_ssize_t split, Factor f,
                       Mean mean) noexcept nogil:
     cdef Py_ssize_t c
-    cdef int32_t z = mean.zero_point, lo = mean.lo, hi = mean.hi, offset = qn_mul(z, <int32_t><uint32_t>f.size)
-    cdef float zo = <float>z, m = f.m, inv = f.inv
+    cdef int32_t z = mean.zero_point, offset = qn_mul(z, <int32_t><uint32_t>f.size)
     if mean.adaptive and not mean.channels_last:
-        zo = 0
+        z = 0
         offset = 0
-    if not mean.channels_last and (qint_t is not int32_t or mean.adaptive):
-        inv = m
-    split = split if split > 0 else 0
-    split = split if split < width else width
     if qint_t is int32_t:
         for c in range(width):
-            out[c] = qn_qs32(<float>qn_sub(acc[c], offset), inv, zo)
+            out[c] = qn_qs32(<float>qn_sub(acc[c], offset), f.m if mean.adaptive and not mean.channels_last else f.inv,
+                             <float>z)
     else:
+        split = split if split > 0 else 0
+        split = split if split < width else width
         if mean.adaptive:
-            for c in range(split):
-                out[c] = <qint_t>qn_rne_clamp(qn_fma(<float>qn_sub(acc[c], offset), inv, zo), lo, hi)
+            qn_means(QN_MEAN_FUSED, acc, offset, f.inv, z, mean.lo, <uint8_t*>out, split, flip(<qint_t>0))
         else:
-            # the range is moved by z, in place of the sum after it
-            for c in range(split):
-                out[c] = <qint_t>(qn_rne_clamp(<float>qn_sub(acc[c], offset) * m, lo - z, hi - z) + z)
-        for c in range(split, width):
-            out[c] = <qint_t>qn_rne_clamp(zo + <float>qn_sub(acc[c], offset) * inv, lo, hi)
+            qn_means(QN_MEAN_AFTER, acc, offset, f.m, z, mean.lo, <uint8_t*>out, split, flip(<qint_t>0))
+        qn_means(QN_MEAN_BEFORE, acc + split, offset, _multiplier(mean, False, f), z, mean.lo, <uint8_t*>(out + split),
+                 width - split, flip(<qint_t>0))

@@ -25,8 +25,13 @@ Parallel: over elements, or over (outer, channel) rows; the reductions, pack and
 from cython.parallel cimport prange
 from libc.math cimport sqrt
 from numerics cimport (
-    cut, int32_t, int64_t, qint_t, qn_ds, qn_qs, qn_qs32, qn_qt, qn_qv, qn_rne_clamp, qn_rne_clamp32, uint8_t
+    cut, flip, int32_t, int64_t, qint_t, qn_ds, qn_qs, qn_qs32, qn_qt, qn_qv, qn_rne_clamp, qn_rne_clamp32, uint8_t
 )
+
+cdef extern from "simd.h" nogil:
+    Py_ssize_t qn_quantize_bytes(const float *x, uint8_t *out, Py_ssize_t n, float inv, float zo, int flip) noexcept
+    Py_ssize_t qn_dequantize_bytes(const uint8_t *q, float *out, Py_ssize_t n, float scale, int32_t zero_point,
+                                   int flip) noexcept
 
 
 def quantize(const float[::1] x, qint_t[::1] out, float inv, int32_t zo, int32_t lo, int32_t hi, int threads):
@@ -44,6 +49,9 @@ cdef void _quantize(const float[::1] x, qint_t[::1] out, Py_ssize_t start, Py_ss
                     float inv, int32_t zo, int32_t lo, int32_t hi) noexcept nogil:
     cdef Py_ssize_t i
     cdef float z = <float>zo
+    if qint_t is not int32_t:
+        if start < stop:
+            start += qn_quantize_bytes(&x[start], <uint8_t*>&out[start], stop - start, inv, z, flip(<qint_t>0))
     for i in range(start, stop):
         if qint_t is int32_t:
             out[i] = qn_qs32(x[i], inv, z)
@@ -95,6 +103,10 @@ def dequantize(const qint_t[::1] q, float[::1] out, float scale, int32_t zero_po
 cdef void _dequantize(const qint_t[::1] q, float[::1] out, Py_ssize_t start, Py_ssize_t stop,
                       float scale, int32_t zero_point) noexcept nogil:
     cdef Py_ssize_t i
+    if qint_t is not int32_t:
+        if start < stop:
+            start += qn_dequantize_bytes(<const uint8_t*>&q[start], &out[start], stop - start, scale, zero_point,
+                                         flip(<qint_t>0))
     for i in range(start, stop):
         out[i] = qn_ds(q[i], scale, zero_point)
 

@@ -51,6 +51,7 @@
  *   qn_vi                            a vector of int32
  *   qn_act, qn_wgt                   activations and weights ready for qn_dot
  *   qn_broadcast(p), qn_weights(p)   load four bytes for every lane; a vector of weights
+ *   qn_dot_narrow(acc, p, w), QN_NARROW   the same from memory in fewer instructions, if no byte of x is above 127; optional
  *   qn_dot(acc, a, w)                acc += the four products of each lane
  *   qn_zero, qn_load_i, qn_add_i, qn_mul_sub(acc, row, zw)
  *   qn_requantize(acc, b, inv, m)    to int32, before the zero point
@@ -214,6 +215,12 @@ QN_INLINE qn_vi qn_dot(qn_vi acc, qn_act a, qn_wgt w)
 {
     acc = _mm256_add_epi32(acc, _mm256_madd_epi16(a.even, w.even));
     return _mm256_add_epi32(acc, _mm256_madd_epi16(a.odd, w.odd));
+}
+#define QN_NARROW 1
+QN_INLINE qn_vi qn_dot_narrow(qn_vi acc, const uint8_t *x, const int8_t *w)
+{
+    __m256i pairs = _mm256_maddubs_epi16(qn_bytes(x), _mm256_loadu_si256((const __m256i *)w)); /* at most 2 * 127 * 128 */
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 #endif
 QN_INLINE qn_act qn_broadcast(const uint8_t *p) { return qn_activations(qn_bytes(p)); }
@@ -543,6 +550,20 @@ QN_INLINE void qn_interleave(const uint8_t *const *rows, ptrdiff_t offset, ptrdi
 
 /* ------------------------------------------------------------------------------- the tiles, from the words above -- */
 
+#ifndef QN_NARROW
+#define QN_NARROW 0
+#define qn_dot_narrow(acc, x, w) qn_dot(acc, qn_broadcast(x), qn_weights(w))
+#endif
+
+/* Whether no byte of x is above 127. */
+static inline int qn_is_narrow(const uint8_t *x, ptrdiff_t n)
+{
+    uint8_t all = 0;
+    for (ptrdiff_t i = 0; i < n; i++)
+        all |= x[i];
+    return all < 128;
+}
+
 /* What is the same for all tiles of a call, or of a panel of it. */
 typedef struct {
     const int8_t *weights;     /* this panel */
@@ -554,6 +575,7 @@ typedef struct {
     ptrdiff_t taps, k4;        /* taps, and groups of four bytes in each */
     ptrdiff_t columns;         /* columns of the panel that exist */
     ptrdiff_t x_offset;        /* added to every row pointer (groups) */
+    int narrow;                /* no byte of x is above 127; only where QN_NARROW is set */
 } qn_panel;
 
 /* Requantize and store one row of nv vectors. */
@@ -577,9 +599,27 @@ QN_INLINE void qn_finish_rows(const int nv, const qn_panel *p, const qn_vi acc[4
 }
 #endif
 
+/* Four k of mr rows by nv vectors. */
+QN_INLINE void qn_dots(const int narrow, const int nv, const int mr, qn_vi (*acc)[QN_NV], const uint8_t *const *x,
+                       ptrdiff_t at, const int8_t *w)
+{
+    if (narrow) {
+        QN_UNROLL for (int r = 0; r < mr; r++)
+            QN_UNROLL for (int v = 0; v < nv; v++)
+                acc[r][v] = qn_dot_narrow(acc[r][v], x[r] + at, w + v * QN_LANES * 4);
+    } else {
+        qn_wgt wv[QN_NV];
+        QN_UNROLL for (int v = 0; v < nv; v++) wv[v] = qn_weights(w + v * QN_LANES * 4);
+        QN_UNROLL for (int r = 0; r < mr; r++) {
+            qn_act a = qn_broadcast(x[r] + at);
+            QN_UNROLL for (int v = 0; v < nv; v++) acc[r][v] = qn_dot(acc[r][v], a, wv[v]);
+        }
+    }
+}
+
 /* rows[tap * stride + r] points to row r's bytes at a tap; sums[r] is the sum of the row's bytes (where zw is used). */
-QN_INLINE void qn_tile_body(const int nv, const int mr, const qn_panel *p, const uint8_t *const *rows,
-                            ptrdiff_t stride, const int32_t *sums, uint8_t *out, ptrdiff_t out_stride)
+QN_INLINE void qn_tile_body(const int narrow, const int nv, const int mr, const qn_panel *p,
+                            const uint8_t *const *rows, ptrdiff_t stride, const int32_t *sums, uint8_t *out, ptrdiff_t out_stride)
 {
     /* With few accumulators the dot product's latency shows: let independent ones take turns over k. */
     const int turns = nv * mr <= 4 ? 4 : nv * mr <= 8 ? 2 : 1;
@@ -596,24 +636,12 @@ QN_INLINE void qn_tile_body(const int nv, const int mr, const qn_panel *p, const
         ptrdiff_t k = 0;
         for (; k + turns <= p->k4; k += turns) {
             QN_UNROLL for (int t = 0; t < turns; t++) {
-                qn_wgt wv[QN_NV];
-                QN_UNROLL for (int v = 0; v < nv; v++) wv[v] = qn_weights(w + v * QN_LANES * 4);
-                QN_UNROLL for (int r = 0; r < mr; r++) {
-                    qn_act a = qn_broadcast(x[r] + (k + t) * 4);
-                    QN_UNROLL for (int v = 0; v < nv; v++)
-                        acc[t * mr + r][v] = qn_dot(acc[t * mr + r][v], a, wv[v]);
-                }
+                qn_dots(narrow, nv, mr, &acc[t * mr], x, (k + t) * 4, w);
                 w += step;
             }
         }
-        for (; turns > 1 && k < p->k4; k++) {
-            QN_UNROLL for (int r = 0; r < mr; r++) {
-                qn_act a = qn_broadcast(x[r] + k * 4);
-                QN_UNROLL for (int v = 0; v < nv; v++)
-                    acc[r][v] = qn_dot(acc[r][v], a, qn_weights(w + v * QN_LANES * 4));
-            }
-            w += step;
-        }
+        for (; turns > 1 && k < p->k4; k++, w += step)
+            qn_dots(narrow, nv, mr, acc, x, k * 4, w);
     }
     QN_UNROLL for (int t = 1; t < turns; t++)
         QN_UNROLL for (int r = 0; r < mr; r++)
@@ -644,7 +672,10 @@ typedef void qn_tile_fn(const qn_panel *p, const uint8_t *const *rows, ptrdiff_t
     static void qn_tile_##NV##_##MR(const qn_panel *p, const uint8_t *const *rows, ptrdiff_t stride,                   \
                                     const int32_t *sums, uint8_t *out, ptrdiff_t out_stride)                           \
     {                                                                                                                  \
-        qn_tile_body(NV, MR, p, rows, stride, sums, out, out_stride);                                                  \
+        if (QN_NARROW && p->narrow)                                                                                    \
+            qn_tile_body(1, NV, MR, p, rows, stride, sums, out, out_stride);                                           \
+        else                                                                                                           \
+            qn_tile_body(0, NV, MR, p, rows, stride, sums, out, out_stride);                                           \
     }
 #define QN_TILES_4(NV) QN_TILE(NV, 1) QN_TILE(NV, 2) QN_TILE(NV, 3) QN_TILE(NV, 4)
 #define QN_TILES_6(NV) QN_TILES_4(NV) QN_TILE(NV, 5) QN_TILE(NV, 6)
@@ -1232,8 +1263,7 @@ enum { QN_MEAN_AFTER, QN_MEAN_FUSED, QN_MEAN_BEFORE }; /* rne(s*m) + z; rne(fma(
 QN_INLINE qn_vf qn_mean(const int rule, qn_vf s, float m, int32_t z)
 {
     s = rule == QN_MEAN_FUSED ? qn_f_fma(s, qn_f_set(m), qn_f_set((float)z)) : qn_f_mul(s, qn_f_set(m));
-    s = rule == QN_MEAN_BEFORE ? qn_f_add(qn_f_set((float)z), s) : s;
-    return qn_f_min(s, qn_f_set(1024.0f)); /* a sum of very many may be 2**31 */
+    return rule == QN_MEAN_BEFORE ? qn_f_add(qn_f_set((float)z), s) : s;
 }
 #endif
 
@@ -1246,6 +1276,7 @@ QN_INLINE void qn_means(const int rule, const int32_t *acc, int32_t offset, floa
         qn_vf y[4];
         QN_UNROLL for (int v = 0; v < 4; v++) {
             y[v] = qn_mean(rule, qn_f_ints(acc + i + v * QN_FLOATS, offset), m, z);
+            y[v] = qn_f_min(y[v], qn_f_set(1024.0f)); /* a sum of very many may be 2**31 */
         }
         qn_f_put(out + i, y, zo, lo, flip);
     }
@@ -1312,7 +1343,8 @@ QN_INLINE void qn_add_wide(qn_vb acc[4], qn_vb both, qn_vb odd)
 }
 
 QN_INLINE void qn_mean_body(const int rule, const ptrdiff_t planes, const ptrdiff_t rows, const ptrdiff_t taps,
-                            const qn_windows *windows, const uint8_t *x, int32_t offset, float m, int32_t z, int32_t lo, uint8_t *out, const int flip)
+                            const qn_windows *windows, const uint8_t *x, int32_t offset, float m, int32_t z, int32_t lo,
+                            uint8_t *out, const int flip)
 {
     const qn_windows w = *windows;
     for (ptrdiff_t i = 0; i < w.count; i++, x += w.step, out += w.channels)
@@ -1320,12 +1352,12 @@ QN_INLINE void qn_mean_body(const int rule, const ptrdiff_t planes, const ptrdif
             qn_vb acc[4], both = qn_b_zero(), odd = both;
             ptrdiff_t most = 256; /* bytes whose sum fits 16 bits */
             QN_UNROLL for (int v = 0; v < 4; v++)
-                acc[v] = QN_I(set1_epi32)(qn_sub(0, offset));
+                acc[v] = QN_I(set1_epi32)(-offset);
             QN_UNROLL for (ptrdiff_t p = 0; p < planes; p++)
                 QN_UNROLL for (ptrdiff_t r = 0; r < rows; r++)
                     QN_UNROLL for (ptrdiff_t t = 0; t < taps; t++) {
                         qn_vb v = qn_b_load(x + c + p * w.plane_step + r * w.row_step + t * w.tap_step);
-                        v = qn_b_flip(v, flip);
+                        v = flip ? qn_b_flip(v, flip) : v;
                         both = QN_I(add_epi16)(both, v);
                         odd = QN_I(add_epi16)(odd, QN_I(srli_epi16)(v, 8));
                         if (--most == 0) {
@@ -1342,14 +1374,16 @@ QN_INLINE void qn_mean_body(const int rule, const ptrdiff_t planes, const ptrdif
         }
 }
 
-/* The mean of each window by a rule of qn_means; `offset` is the sum of a window's zero points. */
+/* The mean of each window by a rule of qn_means; `offset` is the sum of a window's zero points. A window has less than 2**22
+ * bytes of a channel. */
 static inline void qn_mean_windows(int rule, const qn_windows *w, const uint8_t *x, int32_t offset, float m, int32_t z,
                                    int32_t lo, uint8_t *out, int flip)
 {
-    offset = qn_add(offset, qn_mul(flip, (int32_t)(w->planes * w->rows * w->taps))); /* of bytes as unsigned */
+    const int small = w->planes == 1 && w->rows == 2 && w->taps == 2 && !flip;
+    offset += flip * (int32_t)(w->planes * w->rows * w->taps); /* of bytes as unsigned */
 #define QN_MEAN(the_rule) \
-    if (rule == the_rule && w->planes == 1 && w->rows == 2 && w->taps == 2) \
-        qn_mean_body(the_rule, 1, 2, 2, w, x, offset, m, z, lo, out, flip); \
+    if (rule == the_rule && small) \
+        qn_mean_body(the_rule, 1, 2, 2, w, x, offset, m, z, lo, out, 0); \
     else if (rule == the_rule) \
         qn_mean_body(the_rule, w->planes, w->rows, w->taps, w, x, offset, m, z, lo, out, flip)
     QN_MEAN(QN_MEAN_AFTER);

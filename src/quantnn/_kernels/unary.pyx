@@ -18,11 +18,13 @@ To add a function: a name in `Function`, a constant below it, a line in `value`.
 from cython.parallel cimport prange
 from libc.math cimport expm1
 from numerics cimport (
-    cut, int32_t, qint_t, qn_ds, qn_dv, qn_dv_offset, qn_qs, qn_qs32, qn_qv, uint8_t,
+    cut, flip, int32_t, qint_t, qn_ds, qn_dv, qn_dv_offset, qn_qs, qn_qs32, qn_qv, uint8_t,
 )
 
 cdef extern from "simd.h" nogil:
-    void qn_lookup(const uint8_t *table, const uint8_t *q, uint8_t *out, Py_ssize_t n) noexcept
+    Py_ssize_t qn_clamp_bytes(const uint8_t *q, uint8_t *out, Py_ssize_t n, int32_t lo, int32_t hi, int flip) noexcept
+    void qn_lookup(const uint8_t *table, const uint8_t *q, Py_ssize_t q_step, uint8_t *out, Py_ssize_t out_step,
+                   Py_ssize_t rows, Py_ssize_t n) noexcept
 
 cdef enum Function:
     F_HARDSWISH
@@ -102,11 +104,11 @@ cdef void _lookup(const uint8_t[::1] q, uint8_t[::1] out, const uint8_t[::1] tab
         if here < n_vector:
             end = i - here + n_vector
             end = end if end < stop else stop
-            qn_lookup(&table_vector[0], &q[i], &out[i], end - i)
+            qn_lookup(&table_vector[0], &q[i], 0, &out[i], 0, 1, end - i)
         else:
             end = i - here + run
             end = end if end < stop else stop
-            qn_lookup(&table_scalar[0], &q[i], &out[i], end - i)
+            qn_lookup(&table_scalar[0], &q[i], 0, &out[i], 0, 1, end - i)
         i = end
 
 
@@ -125,6 +127,10 @@ cdef void _clamp(const qint_t[::1] q, qint_t[::1] out, Py_ssize_t start, Py_ssiz
                  int32_t hi) noexcept nogil:
     cdef Py_ssize_t i
     cdef qint_t least = <qint_t>lo, most = <qint_t>hi, v
+    if qint_t is not int32_t:
+        if start < stop:
+            start += qn_clamp_bytes(<const uint8_t*>&q[start], <uint8_t*>&out[start], stop - start, lo, hi,
+                                    flip(<qint_t>0))
     for i in range(start, stop):
         v = q[i]
         v = v if v > least else least
