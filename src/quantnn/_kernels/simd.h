@@ -198,7 +198,7 @@ QN_INLINE qn_vi qn_dot(qn_vi acc, qn_act a, qn_wgt w)
 #else
 #define QN_NV 2
 #define QN_ROWS_1 6
-#define QN_ROWS_2 4
+#define QN_ROWS_2 6
 typedef struct { __m256i even, odd; } qn_act, qn_wgt; /* the even and the odd k of each lane, widened to 16 bits */
 QN_INLINE qn_act qn_activations(__m256i v)
 {
@@ -1009,16 +1009,6 @@ static inline void qn_transpose(const uint8_t *x, ptrdiff_t x_stride, uint8_t *o
 #endif
 }
 
-/* A float16; the same as qn_float_of_half, in one instruction where there is one. */
-static inline float qn_float_of_half_fast(uint16_t h)
-{
-#if defined(__F16C__)
-    return _cvtsh_ss(h);
-#else
-    return qn_float_of_half(h);
-#endif
-}
-
 /* --------------------------------------------------------------------------------------------- bytes through floats -- */
 
 /* Loops over rows of bytes that compute in floats: each in blocks of registers, the last block overlapping the one before,
@@ -1030,7 +1020,9 @@ static inline float qn_float_of_half_fast(uint16_t h)
  *   qn_f_bytes(q, flip)                bytes to floats
  *   qn_f_less(q, z, flip)              bytes less an integer of their range
  *   qn_f_ints(p, offset)               int32 less an offset to floats
- *   qn_f_nibbles(q, x)                 the nibbles of 2 * QN_FLOATS bytes to four vectors, the low one of a byte first
+ *   qn_f_nibbles(q), qn_f_ordered(x)   the nibbles of QN_FLOATS / 2 bytes, in an order of their own; that of memory, the low
+ *                                      one of a byte first
+ *   qn_f_halves(p, a, b)               two float16, each as a vector
  *   qn_f_put(out, y, zo, lo, flip)     max(sat(rne(y) + zo), lo) of four vectors; |y| < 2**31
  */
 #if defined(__AVX512F__)
@@ -1070,17 +1062,26 @@ QN_INLINE qn_vf qn_f_less(const uint8_t *q, float z, const int flip)
     v = _mm512_mask_shuffle_epi8(_mm512_set1_epi32(0x4B000000), 0x1111111111111111, v, spread);
     return _mm512_sub_ps(_mm512_castsi512_ps(v), _mm512_set1_ps(8388608.0f + z));
 }
-QN_INLINE void qn_f_nibbles(const uint8_t *q, qn_vf x[4])
+QN_INLINE qn_vf qn_f_nibbles(const uint8_t *q)
 {
-    /* Each lane shifts its nibble of an int32 down; the table does not look at what is above. */
+    /* Pairs of lanes shift nibbles i and i + 8 of an int64 down; the table does not look at what is above. */
     const __m512 table = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512i down = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
-    const __m512i pair = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
-    __m512i v = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)q));
-    QN_UNROLL for (int i = 0; i < 4; i++) {
-        __m512i two = _mm512_permutexvar_epi32(_mm512_add_epi32(pair, _mm512_set1_epi32(2 * i)), v);
-        x[i] = _mm512_permutexvar_ps(_mm512_srlv_epi32(two, down), table);
-    }
+    const __m512i down = _mm512_setr_epi64(0, 4, 8, 12, 16, 20, 24, 28);
+    int64_t all;
+    memcpy(&all, q, 8);
+    return _mm512_permutexvar_ps(_mm512_srlv_epi64(_mm512_set1_epi64(all), down), table);
+}
+QN_INLINE qn_vf qn_f_ordered(qn_vf x)
+{
+    return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15), x);
+}
+QN_INLINE void qn_f_halves(const uint8_t *p, qn_vf *a, qn_vf *b)
+{
+    int32_t both;
+    memcpy(&both, p, 4);
+    __m512 v = _mm512_cvtph_ps(_mm256_set1_epi32(both));
+    *a = _mm512_moveldup_ps(v);
+    *b = _mm512_movehdup_ps(v);
 }
 QN_INLINE qn_vf qn_f_ints(const int32_t *p, int32_t offset)
 {
@@ -1123,15 +1124,21 @@ QN_INLINE qn_vf qn_f_less(const uint8_t *q, float z, const int flip)
 {
     return _mm256_sub_ps(qn_f_bytes(q, flip), _mm256_set1_ps(z));
 }
-QN_INLINE void qn_f_nibbles(const uint8_t *q, qn_vf x[4])
+QN_INLINE qn_vf qn_f_nibbles(const uint8_t *q)
 {
-    const __m256i down = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
-    QN_UNROLL for (int i = 0; i < 4; i++) {
-        int32_t eight;
-        memcpy(&eight, q + 4 * i, 4);
-        __m256i v = _mm256_srlv_epi32(_mm256_set1_epi32(eight), down);
-        x[i] = _mm256_cvtepi32_ps(_mm256_and_si256(v, _mm256_set1_epi32(15)));
-    }
+    int32_t all;
+    memcpy(&all, q, 4);
+    __m256i v = _mm256_srlv_epi32(_mm256_set1_epi32(all), _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28));
+    return _mm256_cvtepi32_ps(_mm256_and_si256(v, _mm256_set1_epi32(15)));
+}
+QN_INLINE qn_vf qn_f_ordered(qn_vf x) { return x; }
+QN_INLINE void qn_f_halves(const uint8_t *p, qn_vf *a, qn_vf *b)
+{
+    int32_t both;
+    memcpy(&both, p, 4);
+    __m256 v = _mm256_cvtph_ps(_mm_set1_epi32(both));
+    *a = _mm256_moveldup_ps(v);
+    *b = _mm256_movehdup_ps(v);
 }
 QN_INLINE qn_vf qn_f_ints(const int32_t *p, int32_t offset)
 {
@@ -1441,22 +1448,6 @@ static inline void qn_blend_across(const float *row, ptrdiff_t size, const int64
 
 /* ---------------------------------------------------------------------------------------------------- embedding rows -- */
 
-/* Scale and bias of a packed row, behind `width` bytes of integers. */
-QN_INLINE void qn_row_constants(const int bits, const uint8_t *q, ptrdiff_t width, float weight, float *scale, float *bias)
-{
-    if (bits == 8) {
-        memcpy(scale, q + width, 4);
-        memcpy(bias, q + width + 4, 4);
-    } else {
-        uint16_t half[2];
-        memcpy(half, q + width, 4);
-        *scale = qn_float_of_half_fast(half[0]);
-        *bias = qn_float_of_half_fast(half[1]);
-    }
-    *scale *= weight;
-    *bias *= weight;
-}
-
 /* Packed tables and what is summed of them, as _kernels/embedding.pyx has it. */
 typedef struct {
     const uint8_t *rows;
@@ -1466,6 +1457,19 @@ typedef struct {
     const int32_t *mapping; /* NULL: none */
 } qn_table;
 
+QN_INLINE float qn_float_at(const uint8_t *p)
+{
+    float x;
+    memcpy(&x, p, 4);
+    return x;
+}
+QN_INLINE float qn_half_at(const uint8_t *p)
+{
+    uint16_t h;
+    memcpy(&h, p, 2);
+    return qn_float_of_half(h);
+}
+
 QN_INLINE void qn_bag_body(const int bits, const qn_table *table, ptrdiff_t start, ptrdiff_t stop, float *out)
 {
     enum { AHEAD = 12 }; /* rows on their way from memory */
@@ -1474,13 +1478,13 @@ QN_INLINE void qn_bag_body(const int bits, const qn_table *table, ptrdiff_t star
     ptrdiff_t done = 0;
 #ifdef QN_FLOATS
     QN_FOR_BLOCKS(d, t.dim) {
-        qn_vf total[4], x[4];
+        qn_vf total[4];
         QN_UNROLL for (int v = 0; v < 4; v++)
             total[v] = qn_f_set(0);
         for (ptrdiff_t i = start; i < stop; i++) {
             int64_t r = t.mapping ? t.mapping[t.indices[i]] : t.indices[i];
             const uint8_t *q = t.rows + r * t.stride;
-            float scale, bias;
+            qn_vf scale, bias;
             if (!t.mapping && i + AHEAD < t.count) {
                 const char *next = (const char *)(t.rows + t.indices[i + AHEAD] * t.stride);
                 _mm_prefetch(next + d * bits / 8, _MM_HINT_T0);
@@ -1488,17 +1492,24 @@ QN_INLINE void qn_bag_body(const int bits, const qn_table *table, ptrdiff_t star
             }
             if (r < 0)
                 continue;
-            qn_row_constants(bits, q, width, t.weights ? t.weights[i] : 1, &scale, &bias);
-            if (bits == 4)
-                qn_f_nibbles(q + d / 2, x);
+            if (bits == 8) {
+                scale = qn_f_set(qn_float_at(q + width));
+                bias = qn_f_set(qn_float_at(q + width + 4));
+            } else {
+                qn_f_halves(q + width, &scale, &bias);
+            }
+            if (t.weights) {
+                scale = qn_f_mul(scale, qn_f_set(t.weights[i]));
+                bias = qn_f_mul(bias, qn_f_set(t.weights[i]));
+            }
             QN_UNROLL for (int v = 0; v < 4; v++) {
-                if (bits == 8)
-                    x[v] = qn_f_bytes(q + d + v * QN_FLOATS, 0);
-                total[v] = qn_f_fma(qn_f_set(scale), x[v], qn_f_add(total[v], qn_f_set(bias)));
+                const uint8_t *at = q + (d + v * QN_FLOATS) * bits / 8;
+                qn_vf x = bits == 8 ? qn_f_bytes(at, 0) : qn_f_nibbles(at);
+                total[v] = qn_f_fma(scale, x, qn_f_add(total[v], bias));
             }
         }
         QN_UNROLL for (int v = 0; v < 4; v++)
-            qn_f_store(out + d + v * QN_FLOATS, total[v]);
+            qn_f_store(out + d + v * QN_FLOATS, bits == 8 ? total[v] : qn_f_ordered(total[v]));
     }
     done = QN_REST(t.dim);
 #endif
@@ -1512,7 +1523,12 @@ QN_INLINE void qn_bag_body(const int bits, const qn_table *table, ptrdiff_t star
         float scale, bias;
         if (r < 0)
             continue;
-        qn_row_constants(bits, q, width, t.weights ? t.weights[i] : 1, &scale, &bias);
+        scale = bits == 8 ? qn_float_at(q + width) : qn_half_at(q + width);
+        bias = bits == 8 ? qn_float_at(q + width + 4) : qn_half_at(q + width + 2);
+        if (t.weights) {
+            scale *= t.weights[i];
+            bias *= t.weights[i];
+        }
         if (bits == 8) {
             for (ptrdiff_t d = 0; d < t.dim; d++)
                 out[d] = qn_fma(scale, (float)q[d], out[d] + bias);
