@@ -1,18 +1,36 @@
 """Memory order: the few functions that turn arrays of any strides into the dense order a kernel wants.
 
-They move data and never compute. Where an array is dense already they return a view.
+They move data and never compute. Where an array is dense already they return a view. Arrays for results come from
+`empty`, which keeps the memory of freed ones for the next.
 """
 
 from __future__ import annotations
 
+import functools
+import math
+
 import numpy as np
+
+from . import _threads
+from ._buffers import empty as empty
+from ._dispatch import kernels
+
+# bytes whose rearranging is worth a thread of its own
+_GRAIN = 1 << 18
 
 
 def memory_order(a: np.ndarray) -> tuple[int, ...]:
     """The axes from the outermost in memory to the innermost (axes of length 1 keep their place)."""
     if a.flags.c_contiguous:
         return tuple(range(a.ndim))
-    return tuple(sorted(range(a.ndim), key=lambda i: (-abs(a.strides[i]), i)))
+    return _orders(a.strides)[0]
+
+
+@functools.lru_cache(maxsize=512)
+def _orders(strides: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The axes from the outermost in memory to the innermost, and the way back from there."""
+    order = tuple(sorted(range(len(strides)), key=lambda i: (-abs(strides[i]), i)))
+    return order, tuple(sorted(range(len(strides)), key=order.__getitem__))
 
 
 def dense(a: np.ndarray) -> np.ndarray:
@@ -29,12 +47,46 @@ def flat(a: np.ndarray) -> np.ndarray:
     return a.transpose(memory_order(a)).reshape(-1)
 
 
+def ordered(a: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
+    """The elements of an array with its axes in `order`, as a new block of one dimension.
+
+    Images of bytes that go to or from channels-last memory have a kernel of their own.
+    """
+    at = order[1] if len(order) > 2 else 1
+    if at > 1 and a.itemsize == 1 and a.size >= 1024 and a.flags.c_contiguous and order == _turned(a.ndim, at):
+        x = a.view(np.uint8).reshape(a.shape[0], math.prod(a.shape[1:at]), math.prod(a.shape[at:]))
+        out = empty((x.shape[0], x.shape[2], x.shape[1]), np.uint8)
+        kernels.transpose.transpose(x, out, _threads.threads_for(x.size, _GRAIN))
+        return out.reshape(-1).view(a.dtype)
+    return a.transpose(order).ravel()
+
+
+def _turned(n: int, at: int) -> tuple[int, ...]:
+    """The order that exchanges axes 1 to `at` with those from `at` on."""
+    return (0, *range(at, n), *range(1, at))
+
+
 def is_channels_last(a: np.ndarray) -> bool:
     """Whether a (N, C, *spatial) array lies in memory as (N, *spatial, C).
 
     True for C = 1 and for 1x1 images too.
     """
-    return a.ndim > 2 and a.transpose((0, *range(2, a.ndim), 1)).flags.c_contiguous
+    return lies_channels_last(a.shape, a.strides, a.itemsize)
+
+
+@functools.lru_cache(maxsize=512)
+def lies_channels_last(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> bool:
+    """`is_channels_last` of an array with this shape, strides and size of an element."""
+    if len(shape) < 3:
+        return False
+    if 0 in shape:
+        return True
+    for axis in (1, *range(len(shape) - 1, 1, -1), 0):
+        if shape[axis] != 1:
+            if strides[axis] != itemsize:
+                return False
+            itemsize *= shape[axis]
+    return True
 
 
 def channels_last(a: np.ndarray) -> np.ndarray:
@@ -47,7 +99,7 @@ def empty_channels_last(shape: tuple[int, ...], dtype: type[np.generic]) -> np.n
 
     Give its `channels_first` view to a QTensor.
     """
-    return np.empty((shape[0], *shape[2:], shape[1]), dtype)
+    return empty((shape[0], *shape[2:], shape[1]), dtype)
 
 
 def channels_first(a: np.ndarray) -> np.ndarray:
@@ -55,6 +107,7 @@ def channels_first(a: np.ndarray) -> np.ndarray:
     return a.transpose((0, a.ndim - 1, *range(1, a.ndim - 1)))
 
 
+@functools.lru_cache(maxsize=512)
 def suggests_channels_last(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
     """Whether torch gives the result of an operator on such an array channels-last memory.
 
@@ -90,10 +143,9 @@ def empty_like(a: np.ndarray, dtype: type[np.generic] | np.dtype) -> np.ndarray:
     no longer say channels-last.
     """
     if a.flags.c_contiguous:
-        return np.empty(a.shape, dtype)
-    order = memory_order(a)
-    back = sorted(range(a.ndim), key=order.__getitem__)
-    return np.empty([a.shape[i] for i in order], dtype).transpose(back)
+        return empty(a.shape, dtype)
+    order, back = _orders(a.strides)
+    return empty([a.shape[i] for i in order], dtype).transpose(back)
 
 
 def copy(a: np.ndarray) -> np.ndarray:

@@ -29,7 +29,21 @@ cdef enum:
     RUN = 96  # pixels of a run: a multiple of every tile's rows
     NARROW = 16  # rows of output pixels that are shorter do not fill a tile
     IMAGES = 1 << 20  # at most about this many bytes of images at a time: their copies stay in the cache
-    TABLE = 4096  # at most about this many pointers in a run's table
+    WEIGHTS = 1 << 20  # with more bytes of weights than this a run has LONG pixels, for they come from far
+    LONG = 1024
+    TABLE = 16384  # at most about this many pointers in a run's table
+
+
+def merged(Py_ssize_t groups, Py_ssize_t n, Py_ssize_t c):
+    """How many groups of n output and c input channels to make one: with few channels they cost the same together.
+
+    The weights between a group's channels and another's are then their zero point, which counts as nothing.
+    """
+    cdef Py_ssize_t m = 64 // c if QN_EVEN else QN_LANES // n
+    m = min(max(m, 1), groups)
+    while groups % m:
+        m -= 1
+    return m
 
 
 cdef class Conv:
@@ -128,7 +142,10 @@ cdef int _images(Conv w, Columns columns, qn_panel p, const uint8_t[:, :, :, :, 
     if w.even:
         image.unit = 16 if image.flat or image.dense or image.out_width > RUN else image.out_width
     image.units = (image.pixels + image.unit - 1) // image.unit
-    most = max(min(RUN, TABLE // k.taps) // image.unit, 1)
+    most = RUN
+    if w.even and k.bytes() > WEIGHTS:
+        most = LONG // 4 if image.dense else LONG
+    most = max(min(most, TABLE // k.taps) // image.unit, 1)
     image.runs = (image.units + most - 1) // most
     image.splits = 1
     if threads > 1:

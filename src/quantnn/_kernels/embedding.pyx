@@ -96,8 +96,9 @@ def bag(const uint8_t[:, ::1] rows, const int64_t[::1] indices, const int64_t[::
         const float[::1] weights, const int32_t[::1] mapping, float[:, ::1] out, int bits, int threads):
     """One bag for each row of `out`.
 
-    Bag b has the indices offsets[b] to offsets[b + 1]; or, if `fixed` is not negative, the b-th `fixed` indices, and
-    `offsets` is not read. Empty `weights` and `mapping` are none.
+    Bag b has the indices offsets[b] to offsets[b + 1], the last one those to the end where there is no such offset; or,
+    if `fixed` is not negative, the b-th `fixed` indices, and `offsets` is not read. Empty `weights` and `mapping` are
+    none.
     """
     cdef Py_ssize_t bags = out.shape[0], b
     cdef qn_table table
@@ -128,6 +129,6 @@ def bag(const uint8_t[:, ::1] rows, const int64_t[::1] indices, const int64_t[::
 cdef inline void _bag(const qn_table* table, const int64_t[::1] offsets, Py_ssize_t fixed, Py_ssize_t b, float* out,
                       int bits) noexcept nogil:
     if fixed < 0:
-        qn_bag(bits, table, offsets[b], offsets[b + 1], out)
+        qn_bag(bits, table, offsets[b], offsets[b + 1] if b + 1 < offsets.shape[0] else table.count, out)
     else:
         qn_bag(bits, table, b * fixed, (b + 1) * fixed, out)

@@ -30,8 +30,8 @@ cdef extern from "simd.h" nogil:
     void qn_floats(const uint8_t* q, float* x, Py_ssize_t n, int flip) noexcept
     void qn_blend_across(const float* row, Py_ssize_t size, const int64_t* index, const float* weight, float* t,
                          Py_ssize_t width, Py_ssize_t channels, Py_ssize_t split) noexcept
-    void qn_blend_bytes(int fused, const float* t0, const float* t1, float h0, float h1, float z, int32_t lo, uint8_t* out,
-                        Py_ssize_t n, int flip) noexcept
+    void qn_blend_bytes(int fused, const float* t0, const float* t1, float h0, float h1, float z, int32_t lo,
+                        uint8_t* out, Py_ssize_t n, int flip) noexcept
 
 
 # ---- nearest ------------------------------------------------------------------------------------------------------
@@ -89,7 +89,8 @@ cdef void _nearest_rows(const qint_t[:, :, :, :, ::1] x, qint_t[:, :, :, :, ::1]
                 to[w] = source[column[w]]
         else:
             for w in range(width):
-                qn_copy_rows(<const uint8_t*>(source + column[w] * channels), 0, <uint8_t*>(to + w * channels), 0, 1, bytes)
+                qn_copy_rows(<const uint8_t*>(source + column[w] * channels), 0, <uint8_t*>(to + w * channels), 0, 1,
+                             bytes)
         last = source
 
 
@@ -172,7 +173,8 @@ cdef void _bilinear_rows(const qint_t[:, :, :, ::1] x, qint_t[:, :, :, ::1] out,
 # The columns from `first` to `last` of some output rows.
 cdef void _bilinear_strip(const qint_t[:, :, :, ::1] x, qint_t[:, :, :, ::1] out, float* scratch, Plan plan,
                           Py_ssize_t start, Py_ssize_t stop, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    cdef Py_ssize_t size = x.shape[1], height = out.shape[1], channels = out.shape[3], elements = (last - first) * channels
+    cdef Py_ssize_t size = x.shape[1], height = out.shape[1], channels = out.shape[3]
+    cdef Py_ssize_t elements = (last - first) * channels
     cdef Py_ssize_t row, n, h, upper, lower, held0 = -1, held1 = -1, base
     cdef float* t0 = aligned(scratch)
     cdef float* t1 = aligned(t0 + elements)
@@ -204,6 +206,7 @@ cdef void _across(const qint_t* row, float* floats, float* t, Py_ssize_t size, P
     cdef const int64_t* index = plan.index + height
     cdef const float* weight = plan.weight + height
     cdef Py_ssize_t left = index[first] * channels, w, c
+    cdef float w0
     cdef Py_ssize_t right = (index[last - 1] + 2 if index[last - 1] + 2 < size else size) * channels
     if qint_t is int32_t:
         for c in range(left, right):
@@ -216,7 +219,8 @@ cdef void _across(const qint_t* row, float* floats, float* t, Py_ssize_t size, P
         for w in range(first, last):
             left = index[w]
             right = left + 1 if left + 1 < size else left
-            t[w - first] = (1 - weight[w]) * floats[left] + weight[w] * floats[right]
+            w0 = 1 - weight[w]  # a float32 of its own
+            t[w - first] = w0 * floats[left] + weight[w] * floats[right]
 
 
 cdef inline void _store(qint_t* to, float v, float z, int32_t lo, int32_t hi) noexcept nogil:

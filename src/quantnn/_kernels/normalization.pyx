@@ -373,8 +373,8 @@ def group_norm_last(const qint_t[:, :, ::1] x, qint_t[:, :, ::1] out, const floa
     """Channels are taken in runs of `run`; of each run the first `vectors` are quantized by QV, the rest by QS.
 
     Scratch: sums (N, parts, 3, C), where an image is cut in `parts` parts; (2 * N + 1) * (row + 16) floats for factors
-    and offsets, which hold the values of all channels row/C times over, so that as many pixels make one row. If there is
-    more than one, run is `row` and all of it is quantized alike.
+    and offsets, which hold the values of all channels row/C times over, so that as many pixels make one row. If there
+    is more than one, run is `row` and all of it is quantized alike.
     """
     cdef Py_ssize_t parts = sums.shape[1], pixels = x.shape[1], tasks = x.shape[0] * parts, r, n
     cdef Py_ssize_t step = (row + 15) // 16 * 16
@@ -387,8 +387,8 @@ def group_norm_last(const qint_t[:, :, ::1] x, qint_t[:, :, ::1] out, const floa
                 _sums_last(x, sums, r // parts, r % parts, cut(pixels, r % parts, parts, 1),
                            cut(pixels, r % parts + 1, parts, 1))
             for n in range(x.shape[0]):
-                _factors_last(weight, bias, sums, factor + n * step, offset + n * step, row, n, pixels, weighted, groups,
-                              scale, z, eps)
+                _factors_last(weight, bias, sums, factor + n * step, offset + n * step, row, n, pixels, weighted,
+                              groups, scale, z, eps)
             for r in range(tasks):
                 _affine_last(x, out, factor + r // parts * step, offset + r // parts * step, row, r // parts,
                              cut(pixels, r % parts, parts, 1), cut(pixels, r % parts + 1, parts, 1), run, vectors, z, o)
@@ -398,8 +398,8 @@ def group_norm_last(const qint_t[:, :, ::1] x, qint_t[:, :, ::1] out, const floa
                        cut(pixels, r % parts + 1, parts, 1))
         with nogil:
             for n in range(x.shape[0]):
-                _factors_last(weight, bias, sums, factor + n * step, offset + n * step, row, n, pixels, weighted, groups,
-                              scale, z, eps)
+                _factors_last(weight, bias, sums, factor + n * step, offset + n * step, row, n, pixels, weighted,
+                              groups, scale, z, eps)
         for r in prange(tasks, num_threads=threads, nogil=True, schedule="static"):
             _affine_last(x, out, factor + r // parts * step, offset + r // parts * step, row, r // parts,
                          cut(pixels, r % parts, parts, 1), cut(pixels, r % parts + 1, parts, 1), run, vectors, z, o)
@@ -460,8 +460,8 @@ cdef void _factors_last(const float[::1] weight, const float[::1] bias, int64_t[
 
 
 cdef void _affine_last(const qint_t[:, :, ::1] x, qint_t[:, :, ::1] out, const float* factor, const float* offset,
-                       Py_ssize_t row, Py_ssize_t n, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t run, Py_ssize_t vectors,
-                       int32_t z, Output o) noexcept nogil:
+                       Py_ssize_t row, Py_ssize_t n, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t run,
+                       Py_ssize_t vectors, int32_t z, Output o) noexcept nogil:
     cdef Py_ssize_t left = (stop - start) * x.shape[2], begin
     cdef bint small = _is_small(512 * _largest(factor, row) + _largest(offset, row), o)
     cdef const qint_t* p = &x[n, 0, 0] + start * x.shape[2]

@@ -163,7 +163,7 @@ cdef class Packed:
             with nogil:
                 self._move(&w[0], False)
 
-    def bytes(self):
+    cpdef Py_ssize_t bytes(self):
         """Size of the packed weights."""
         return self.groups * self.width * self.taps * self.k4 * 4
 

@@ -41,8 +41,8 @@ cdef extern from "simd.h" nogil:
         Py_ssize_t tap_step
         Py_ssize_t channels
     void qn_max_windows(const qn_windows* w, const uint8_t* x, uint8_t* out, int flip) noexcept
-    void qn_mean_windows(int rule, const qn_windows* w, const uint8_t* x, int32_t offset, float m, int32_t z, int32_t lo,
-                         uint8_t* out, int flip) noexcept
+    void qn_mean_windows(int rule, const qn_windows* w, const uint8_t* x, int32_t offset, float m, int32_t z,
+                         int32_t lo, uint8_t* out, int flip) noexcept
     void qn_means(int rule, const int32_t* acc, int32_t offset, float m, int32_t z, int32_t lo, uint8_t* out,
                   Py_ssize_t n, int flip) noexcept
 
@@ -189,7 +189,8 @@ cdef void _max_rows(const item_t[:, :, :, :, ::1] x, item_t[:, :, :, :, ::1] out
             _max_across(held if found == 1 else <const item_t*>column, to, w, channels, lowest)
 
 
-cdef inline void _max_windows(qn_windows* windows, const item_t* row, item_t* out, Axis w, item_t lowest) noexcept nogil:
+cdef inline void _max_windows(qn_windows* windows, const item_t* row, item_t* out, Axis w,
+                              item_t lowest) noexcept nogil:
     cdef int64_t o = 0, k0, k1
     cdef Py_ssize_t channels = windows.channels
     while o < w.out:

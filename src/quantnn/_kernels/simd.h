@@ -8,6 +8,10 @@
  *                  At the level amx a tile has up to 32 rows and goes through tile registers where that pays.
  *   qn_transpose   a block of bytes, its rows and columns exchanged
  *   qn_depthwise   the same for pixels of a depthwise convolution, whose channels do not mix
+ *   qn_affine_bytes, qn_affine_channel, qn_sums, qn_channel_sums   norms, and the sums they need
+ *   qn_max_windows, qn_mean_windows, qn_means   pooling
+ *   qn_floats, qn_blend_across, qn_blend_bytes   bilinear resizing
+ *   qn_bag         sums of embedding rows
  *   qn_lookup      bytes through a table of 256
  *   qn_copy_rows   rows of bytes
  *   qn_clamp_bytes, qn_add_bytes, qn_mul_bytes, qn_quantize_bytes, qn_dequantize_bytes   element by element
@@ -1009,19 +1013,19 @@ static inline void qn_transpose(const uint8_t *x, ptrdiff_t x_stride, uint8_t *o
 #endif
 }
 
-/* --------------------------------------------------------------------------------------------- bytes through floats -- */
+/* ------------------------------------------------------------------------------------------ bytes through floats -- */
 
-/* Loops over rows of bytes that compute in floats: each in blocks of registers, the last block overlapping the one before,
- * and in plain C for what is shorter than a block and for processors without a section here. `flip` is 128 for signed
- * bytes, else 0.
+/* Loops over rows of bytes that compute in floats: each in blocks of registers, the last block overlapping the one
+ * before, and in plain C for what is shorter than a block and for processors without a section here. `flip` is 128 for
+ * signed bytes, else 0.
  *
  *   qn_vf, QN_FLOATS                   a vector of floats, and how many
  *   qn_vb, QN_I(op)                    a vector of bytes; its intrinsics that have one name but for the width
  *   qn_f_bytes(q, flip)                bytes to floats
  *   qn_f_less(q, z, flip)              bytes less an integer of their range
  *   qn_f_ints(p, offset)               int32 less an offset to floats
- *   qn_f_nibbles(q), qn_f_ordered(x)   the nibbles of QN_FLOATS / 2 bytes, in an order of their own; that of memory, the low
- *                                      one of a byte first
+ *   qn_f_nibbles(q), qn_f_ordered(x)   the nibbles of QN_FLOATS / 2 bytes, in an order of their own; that of memory,
+ *                                      the low one of a byte first
  *   qn_f_halves(p, a, b)               two float16, each as a vector
  *   qn_f_put(out, y, zo, lo, flip)     max(sat(rne(y) + zo), lo) of four vectors; |y| < 2**31
  */
@@ -1243,8 +1247,8 @@ static inline void qn_affine_bytes(int how, const qn_affine *a, const uint8_t *x
 }
 
 /* out = rne(z + (v - z)), clamped, with v = h0*t0 + h1*t1, `fused`: fma(h1, t1, h0*t0). |v - z| < 2**22. */
-QN_INLINE void qn_blend_bytes(const int fused, const float *t0, const float *t1, float h0, float h1, float z, int32_t lo,
-                              uint8_t *out, ptrdiff_t n, const int flip)
+QN_INLINE void qn_blend_bytes(const int fused, const float *t0, const float *t1, float h0, float h1, float z,
+                              int32_t lo, uint8_t *out, ptrdiff_t n, const int flip)
 {
 #ifdef QN_FLOATS
     QN_FOR_BLOCKS(i, n) {
@@ -1298,8 +1302,8 @@ QN_INLINE void qn_means(const int rule, const int32_t *acc, int32_t offset, floa
     }
 }
 
-/* Windows of a channels-last image, `count` side by side: the bytes of number i at x + i*step + p*plane_step + r*row_step +
- * t*tap_step for each of the channels. Their results lie one behind the other. */
+/* Windows of a channels-last image, `count` side by side: the bytes of number i at x + i*step + p*plane_step +
+ * r*row_step + t*tap_step for each of the channels. Their results lie one behind the other. */
 typedef struct {
     ptrdiff_t count, planes, rows, taps, step, plane_step, row_step, tap_step, channels;
 } qn_windows;
@@ -1337,7 +1341,7 @@ static inline void qn_max_windows(const qn_windows *w, const uint8_t *x, uint8_t
         qn_max_body(w->rows, w->taps, w, x, out, 0);
 }
 
-/* Sums of even and of odd bytes, in 16 bits: `both` has the even ones and 256 times the odd ones, all modulo 65536. They are
+/* Sums of even and of odd bytes, in 16 bits: `both` has the even ones and 256 times the odd ones, modulo 65536. They are
  * added to four vectors of int32 in the order that packing them restores. */
 QN_INLINE void qn_add_wide(qn_vb acc[4], qn_vb both, qn_vb odd)
 {
@@ -1381,8 +1385,8 @@ QN_INLINE void qn_mean_body(const int rule, const ptrdiff_t planes, const ptrdif
         }
 }
 
-/* The mean of each window by a rule of qn_means; `offset` is the sum of a window's zero points. A window has less than 2**22
- * bytes of a channel. */
+/* The mean of each window by a rule of qn_means; `offset` is the sum of a window's zero points. A window has less than
+ * 2**22 bytes of a channel. */
 static inline void qn_mean_windows(int rule, const qn_windows *w, const uint8_t *x, int32_t offset, float m, int32_t z,
                                    int32_t lo, uint8_t *out, int flip)
 {
@@ -1432,10 +1436,10 @@ QN_INLINE void qn_blend(const float *a, const float *b, float wa, float wb, floa
         t[i] = qn_fma(wb, b[i], wa * a[i]);
 }
 
-/* A row of pixels, resized to `width` pixels t: the pixels at index[w] and behind it, the last of `size` at most, with the
- * weights 1 - weight[w] and weight[w]. The first `split` channels multiply and add the left pixel first, the others last. */
-static inline void qn_blend_across(const float *row, ptrdiff_t size, const int64_t *index, const float *weight, float *t,
-                                   ptrdiff_t width, ptrdiff_t channels, ptrdiff_t split)
+/* A row of pixels, resized to `width` pixels t: the pixels at index[w] and behind it, the last of `size` at most, with
+ * weights 1 - weight[w] and weight[w]. The first `split` channels multiply the left pixel first, the others last. */
+static inline void qn_blend_across(const float *row, ptrdiff_t size, const int64_t *index, const float *weight,
+                                   float *t, ptrdiff_t width, ptrdiff_t channels, ptrdiff_t split)
 {
     for (ptrdiff_t w = 0; w < width; w++, t += channels) {
         const float *left = row + index[w] * channels, *right = index[w] + 1 < size ? left + channels : left;
@@ -1446,7 +1450,7 @@ static inline void qn_blend_across(const float *row, ptrdiff_t size, const int64
     }
 }
 
-/* ---------------------------------------------------------------------------------------------------- embedding rows -- */
+/* ------------------------------------------------------------------------------------------------ embedding rows -- */
 
 /* Packed tables and what is summed of them, as _kernels/embedding.pyx has it. */
 typedef struct {
@@ -1550,7 +1554,7 @@ static inline void qn_bag(int bits, const qn_table *table, ptrdiff_t start, ptrd
         qn_bag_body(4, table, start, stop, out);
 }
 
-/* ----------------------------------------------------------------------------------------- sums of bytes and squares -- */
+/* ------------------------------------------------------------------------------------- sums of bytes and squares -- */
 
 /* At most QN_SQUARES bytes have a sum of squares that fits 32 bits; partial sums may wrap. Dot products are u8 * s8:
  * u*u is u*(u - 128) + 128*u. */
@@ -1576,9 +1580,12 @@ static inline void qn_sums_of_few(const uint8_t *x, ptrdiff_t n, int flip, int64
         a[0] = qn_dot(a[0], u, _mm512_set1_epi8(1));
         b[0] = qn_dot(b[0], u, _mm512_xor_si512(u, high));
     }
-    s = (uint32_t)_mm512_reduce_add_epi32(_mm512_add_epi32(_mm512_add_epi32(a[0], a[1]), _mm512_add_epi32(a[2], a[3])));
-    s2 = (uint32_t)_mm512_reduce_add_epi32(_mm512_add_epi32(_mm512_add_epi32(b[0], b[1]), _mm512_add_epi32(b[2], b[3])));
-    s2 += 128 * s;
+    QN_UNROLL for (int v = 1; v < 4; v++) {
+        a[0] = _mm512_add_epi32(a[0], a[v]);
+        b[0] = _mm512_add_epi32(b[0], b[v]);
+    }
+    s = (uint32_t)_mm512_reduce_add_epi32(a[0]);
+    s2 = (uint32_t)_mm512_reduce_add_epi32(b[0]) + 128 * s;
 #elif defined(__AVX2__)
     __m256i a = _mm256_setzero_si256(), b = a, zero = a, f = _mm256_set1_epi8((char)flip);
     uint32_t lanes[8];

@@ -10,12 +10,16 @@ import numpy as np
 
 from .. import _checks, _layout, _threads
 from .._dispatch import kernels
-from ..tensor import QTensor, per_tensor_affine, quint8
-from ._packing import check_weight, unpacked
+from .._form import Form, channels_last, laid, lies
+from ..tensor import QTensor, formed, per_tensor_affine, quint8
+from ._packing import check_weight, keep_plan, unpacked
 
 # multiply-adds that are worth a thread of their own; a depthwise one costs about ten times as much
 _GRAIN = 1 << 22
 _GRAIN_DEPTHWISE = 1 << 19
+
+# of a weight with merged groups, what belongs to a group's own inputs; einsum gives a view
+_OWN = "gmnkmc->gmnkc"
 
 _SIZES = {1: "(N, C, L)", 2: "(N, C, H, W)", 3: "(N, C, D, H, W)"}
 
@@ -30,6 +34,7 @@ class PackedConv:
         "_bias",
         "_depthwise",
         "_kernel",
+        "_merged",
         "_per_channel",
         "_plans",
         "_run",
@@ -73,7 +78,7 @@ class PackedConv:
                 f"{op}: weight's output channels must be divisible by groups; got {self.out_channels} and {self.groups}"
             )
         self._scale, self._zero_point, self._per_channel = w.scale, w.zero_point, w.per_channel
-        self._plans: dict[tuple[int, ...], _Plan] = {}
+        self._plans: dict[Form, _Plan] = {}
         self._bias = None if w.bias is None else w.bias.copy()
         self._depthwise = self.groups > 1 and c == 1 and self.out_channels == self.groups
         ints = np.ascontiguousarray(np.moveaxis(w.ints, 1, -1)).reshape(-1)
@@ -89,14 +94,30 @@ class PackedConv:
         else:
             self._run = kernels.conv.conv
             n = self.out_channels // self.groups
-            self._kernel = kernels.conv.Conv(ints, self.groups, n, c, *columns, *geometry)
+            self._merged = m = kernels.conv.merged(self.groups, n, c)
+            if m > 1:
+                wide = np.empty(self._wide(m), np.int8)
+                wide[...] = w.zero_point.reshape(self.groups // m, m, n, 1, 1, 1)
+                np.einsum(_OWN, wide)[...] = ints.reshape(self.groups // m, m, n, -1, c)
+                ints = wide.reshape(-1)
+            self._kernel = kernels.conv.Conv(ints, self.groups // m, m * n, m * c, *columns, *geometry)
+
+    def _wide(self, m: int) -> tuple[int, ...]:
+        """The weight's shape with every m groups made one: (groups, m, outputs, taps, m, inputs)."""
+        n, c = self.out_channels // self.groups, self.in_channels // self.groups
+        return self.groups // m, m, n, math.prod(self.kernel_size), m, c
 
     def unpack(self) -> tuple[QTensor, np.ndarray | None]:
         """The weight (K, C / groups, *kernel) in channels-last order, scales in float32, and the bias or None."""
         c = self.in_channels // self.groups
-        ints = np.empty((self.out_channels, *self.kernel_size, c), np.int8)
-        kernel = self._kernel if self._depthwise else self._kernel.packed
-        kernel.unpack(ints.reshape(-1))
+        if self._depthwise:
+            ints = np.empty(self.out_channels * math.prod(self.kernel_size), np.int8)
+            self._kernel.unpack(ints)
+        else:
+            wide = np.empty(self._wide(self._merged), np.int8)
+            self._kernel.packed.unpack(wide.reshape(-1))
+            ints = np.einsum(_OWN, wide)
+        ints = ints.reshape(self.out_channels, *self.kernel_size, c)
         bias = None if self._bias is None else self._bias.copy()
         return unpacked(np.moveaxis(ints, -1, 1), self._scale, self._zero_point, self._per_channel), bias
 
@@ -122,17 +143,18 @@ def conv_output_size(
 
 
 class _Plan(NamedTuple):
-    """What a convolution does with inputs of one shape."""
+    """What a convolution does with inputs of one form."""
 
+    order: tuple[int, ...] | None  # the axes by which the input is read; None: as it lies
     x: tuple[int, ...]  # (N, D, H, W, C)
     out: tuple[int, ...]  # (N, D, H, W, K)
-    y: tuple[int, ...]  # (N, *size, K)
-    work: int  # multiply-adds
+    form: Form  # of the result
+    threads: int  # at most
 
 
-def _plan(op: str, packed: PackedConv, shape: tuple[int, ...]) -> _Plan:
+def _plan(op: str, packed: PackedConv, x: Form) -> _Plan:
     """Check an input's shape and plan for it."""
-    ndim = packed.ndim
+    ndim, shape = packed.ndim, x.shape
     if len(shape) != ndim + 2:
         raise ValueError(f"{op}: input must have shape {_SIZES[ndim]}; got {shape}")
     if shape[1] != packed.in_channels:
@@ -141,7 +163,14 @@ def _plan(op: str, packed: PackedConv, shape: tuple[int, ...]) -> _Plan:
     y = (shape[0], *size, packed.out_channels)
     lead = (1,) * (3 - ndim)
     work = math.prod(y) * packed.in_channels // packed.groups * math.prod(packed.kernel_size)
-    return _Plan((shape[0], *lead, *shape[2:], shape[1]), (shape[0], *lead, *y[1:]), y, work)
+    order = channels_last(ndim + 2)
+    return _Plan(
+        None if lies(shape, x.strides, order, 1) else order,
+        (shape[0], *lead, *shape[2:], shape[1]),
+        (shape[0], *lead, *y[1:]),
+        laid(quint8, (shape[0], packed.out_channels, *size), order),
+        max(1, work // (_GRAIN_DEPTHWISE if packed._depthwise else _GRAIN)),
+    )
 
 
 def run_conv(op: str, ndim: int, x: QTensor, packed: PackedConv, scale: float, zero_point: int, relu: bool) -> QTensor:
@@ -151,26 +180,21 @@ def run_conv(op: str, ndim: int, x: QTensor, packed: PackedConv, scale: float, z
     if type(packed) is not PackedConv or packed.ndim != ndim:
         raise TypeError(f"{op}: packed must be what conv{ndim}d_prepack returns; got {_checks.kind(packed)}")
     scale, zero_point = _checks.qparams(op, scale, zero_point, quint8)
-    ints = x._ints
-    plan = packed._plans.get(ints.shape)
-    if plan is None:
-        plan = _plan(op, packed, ints.shape)
-        if len(packed._plans) >= 16:
-            packed._plans.clear()
-        packed._plans[ints.shape] = plan
-    grain = _GRAIN_DEPTHWISE if packed._depthwise else _GRAIN
-    threads = 1 if plan.work < 2 * grain else _threads.threads_for(plan.work, grain)
+    form = x._form or x._formed()
+    plan = packed._plans.get(form) or keep_plan(packed._plans, form, _plan(op, packed, form))
+    order, shape, out_shape, result, threads = plan
+    block = x._block if order is None else _layout.ordered(x._ints, order)
     try:
-        out = np.empty(plan.out, np.uint8)
+        out = _layout.empty(out_shape, result.numpy)
     except (ValueError, MemoryError) as e:
         raise MemoryError(
-            f"{op}: an output of shape {plan.y}, channels last, is too large; the padding is {packed.padding}"
+            f"{op}: an output of shape {result.shape}, channels last, is too large; the padding is {packed.padding}"
         ) from e
     packed._run(
-        packed._kernel, _layout.channels_last(ints).reshape(plan.x), out,
-        x._scale, x._zero_point, scale, zero_point, relu, threads,
+        packed._kernel, block.reshape(shape), out,
+        x._scale, x._zero_point, scale, zero_point, relu, _threads.at_most(threads),
     )  # fmt: skip
-    return QTensor(_layout.channels_first(out.reshape(plan.y)), quint8, scale, zero_point)
+    return formed(out.ravel(), result, scale, zero_point)
 
 
 def _prepack_doc(ndim: int) -> str:
