@@ -48,9 +48,7 @@ def test_conv(name, level, rng, at_the_end):
     geometry = [[v] * ndim if isinstance(v, int) else list(v) for v in (stride, padding, dilation)]
     packed = prepack(quantnn.make_per_tensor_quantized_tensor(w, 0.01, 0), None, *geometry, groups)
     x = rng.integers(0, 256, (n, *(1,) * (3 - ndim), *size, c)).astype(np.uint8)
-    size = [
-        (i + 2 * p - d * (f - 1) - 1) // s + 1 for i, f, s, p, d in zip(size, kernel, *geometry, strict=True)
-    ]
+    size = [(i + 2 * p - d * (f - 1) - 1) // s + 1 for i, f, s, p, d in zip(size, kernel, *geometry, strict=True)]
     shape = (n, *(1,) * (3 - ndim), *size, k)
     for threads in (1, 2):
         plain, out = np.empty(shape, np.uint8), at_the_end(np.zeros(shape, np.uint8))

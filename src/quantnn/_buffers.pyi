@@ -1,0 +1,6 @@
+from collections.abc import Sequence
+
+import numpy as np
+
+def empty(shape: Sequence[int], dtype: type[np.generic] | np.dtype) -> np.ndarray: ...
+def cached() -> int: ...
