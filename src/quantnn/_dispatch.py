@@ -9,13 +9,14 @@ it is first used.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from . import _cpu
 
@@ -116,6 +117,22 @@ AVAILABLE = offered(_cpu.has, _cpu.built_levels())
 kernels = _Kernels(choose(AVAILABLE, os.environ.get("QUANTNN_ISA")))
 
 
+_R = TypeVar("_R")
+_plans: list[Any] = []
+
+
+def planned(work_out: Callable[..., _R]) -> functools._lru_cache_wrapper[_R]:
+    """Keep what a function works out: its plans, for the last arguments that it was called with.
+
+    A plan is all that follows from the form of an operator's arguments: shapes, strides, dtypes and numbers, not what
+    arrays hold. It may hold kernels, so it belongs to a level. Arguments that are equal share a plan: they must be of
+    the same types. What the function raises is not kept.
+    """
+    kept = functools.lru_cache(maxsize=1024)(work_out)
+    _plans.append(kept)
+    return kept
+
+
 @contextmanager
 def use_level(level: str) -> Iterator[None]:
     """Run a block at another available level (for tests and benchmarks; not thread-safe).
@@ -125,10 +142,15 @@ def use_level(level: str) -> Iterator[None]:
     if level not in AVAILABLE:
         raise ValueError(f"level must be one of {', '.join(AVAILABLE)}; got {level!r}")
     before = dict(vars(kernels))
-    vars(kernels).clear()
-    vars(kernels).update(vars(_Kernels(level)))
+    _replace(vars(_Kernels(level)))
     try:
         yield
     finally:
-        vars(kernels).clear()
-        vars(kernels).update(before)
+        _replace(before)
+
+
+def _replace(those: dict[str, Any]) -> None:
+    vars(kernels).clear()
+    vars(kernels).update(those)
+    for plan in _plans:
+        plan.cache_clear()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def ordered(a: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
         out = empty((x.shape[0], x.shape[2], x.shape[1]), np.uint8)
         kernels.transpose.transpose(x, out, _threads.threads_for(x.size, _GRAIN))
         return out.reshape(-1).view(a.dtype)
-    return a.transpose(order).ravel()
+    return np.ascontiguousarray(a.transpose(order)).ravel()  # quicker than ravel alone
 
 
 def _turned(n: int, at: int) -> tuple[int, ...]:
@@ -71,21 +72,16 @@ def is_channels_last(a: np.ndarray) -> bool:
 
     True for C = 1 and for 1x1 images too.
     """
-    return lies_channels_last(a.shape, a.strides, a.itemsize)
+    return a.ndim > 2 and lies(a.shape, a.strides, (0, *range(2, a.ndim), 1), a.itemsize)
 
 
-@functools.lru_cache(maxsize=512)
-def lies_channels_last(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> bool:
-    """`is_channels_last` of an array with this shape, strides and size of an element."""
-    if len(shape) < 3:
-        return False
-    if 0 in shape:
-        return True
-    for axis in (1, *range(len(shape) - 1, 1, -1), 0):
-        if shape[axis] != 1:
-            if strides[axis] != itemsize:
-                return False
-            itemsize *= shape[axis]
+def lies(shape: tuple[int, ...], strides: tuple[int, ...], order: Sequence[int], itemsize: int) -> bool:
+    """Whether elements fill a block of memory with the axes in `order`, the outermost first."""
+    expected = itemsize
+    for i in reversed(order):
+        if shape[i] != 1 and strides[i] != expected:
+            return 0 in shape
+        expected *= shape[i]
     return True
 
 

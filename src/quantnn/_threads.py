@@ -139,6 +139,11 @@ def threads_for(work: int, grain: int) -> int:
     return min(_number, work // grain)
 
 
+def at_most(n: int) -> int:
+    """How many threads to use for work that is worth `n` of them."""
+    return n if n < _number else _number
+
+
 def _after_fork() -> None:
     # libgomp's threads do not survive a fork; a parallel region in the child would wait for them for ever.
     global _number, _forked

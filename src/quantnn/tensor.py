@@ -15,9 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _layout, _repr, _threads
-from ._dispatch import kernels
+from ._dispatch import kernels, planned
+from ._form import Form, form, laid, walk
 
 _GRAIN = 1 << 16
+_FLOAT32 = np.dtype(np.float32)
+_new = object.__new__
 
 
 class DType:
@@ -39,13 +42,15 @@ class DType:
 
     __slots__ = ("bits", "ctype", "name", "numpy", "qmax", "qmin")
 
-    def __init__(self, name: str, numpy: type[np.generic], qmin: int, qmax: int, bits: int) -> None:
+    def __init__(
+        self, name: str, numpy: type[np.generic], qmin: Any, qmax: Any, bits: int, ctype: str | None = None
+    ) -> None:
         self.name = name
         self.numpy = numpy
         self.qmin = qmin
         self.qmax = qmax
         self.bits = bits
-        self.ctype = f"{np.dtype(numpy).name}_t"
+        self.ctype = ctype or f"{np.dtype(numpy).name}_t"
 
     def __repr__(self) -> str:
         # torch's form, so that a printed model reads as it did
@@ -141,12 +146,27 @@ class QTensor:
            quantization_scheme=torch.per_tensor_affine, scale=0.5, zero_point=10)
     """
 
-    __slots__ = ("__weakref__", "_axis", "_dtype", "_ints", "_qscheme", "_scale", "_shape", "_zero_point")
+    # The integers are an array of the logical shape, or a block of memory and the form that its elements have. What
+    # there is not is made when it is needed: operators work with the latter and need no array.
+    __slots__ = (
+        "__weakref__",
+        "_array",
+        "_axis",
+        "_block",
+        "_dtype",
+        "_form",
+        "_qscheme",
+        "_scale",
+        "_shape",
+        "_zero_point",
+    )
 
     # NumPy must neither convert a QTensor nor take over its comparisons.
     __array_ufunc__ = None
 
-    _ints: np.ndarray
+    _array: np.ndarray | None
+    _block: Any  # of one dimension; None if there is no form yet, or it is not dense
+    _form: Any
     _dtype: DType
     _qscheme: QScheme
     _scale: Any
@@ -165,13 +185,30 @@ class QTensor:
         shape: tuple[int, ...] | None = None,
     ) -> None:
         # Arguments are not checked: use quantize_per_tensor, make_per_tensor_quantized_tensor and the like.
-        self._ints = ints
+        self._array = ints
+        self._block = self._form = None
         self._dtype = dtype
         self._scale = scale
         self._zero_point = zero_point
         self._qscheme = qscheme
         self._axis = axis
         self._shape = shape  # only sub-byte dtypes: _ints then is the flat vector of bytes
+
+    @property
+    def _ints(self) -> np.ndarray:
+        """The array of the logical shape."""
+        array = self._array
+        if array is None:
+            array = self._array = self._form.view(self._block)
+        return array
+
+    def _formed(self) -> Form:
+        """Make the form and the block: ``x._form or x._formed()`` is the form."""
+        array = self._ints
+        found = form(self._dtype, array.shape, array.strides)
+        self._block = array.ravel("K") if found.dense else None
+        self._form = found
+        return found
 
     # ---- what it is ----------------------------------------------------------------------------------------
 
@@ -279,21 +316,21 @@ class QTensor:
         """
         if self._shape is not None:
             return self._unpacked().dequantize()
-        ints = self._ints
-        if not ints.flags.c_contiguous:
-            ints = _layout.standard(ints)
-        out = _layout.empty_like(ints, np.float32)
         if self._qscheme is per_tensor_affine:
-            threads = _threads.threads_for(ints.size, _GRAIN)
-            kernel = kernels.typed("quantize", "dequantize", self._dtype.ctype)
-            kernel(_layout.flat(ints), _layout.flat(out), self._scale, self._zero_point, threads)
-        else:
-            kernel = kernels.typed("quantize", "dequantize_channels", self._dtype.ctype)
-            scales = np.ascontiguousarray(self._scale, np.float64)
-            zero_points = np.ascontiguousarray(self._zero_point, np.float32)
-            is_float = self._qscheme is per_channel_affine_float_qparams
-            _check_channels("dequantize", ints.shape, self._axis, scales, zero_points)
-            kernel(_by_channel(ints, self._axis), _by_channel(out, self._axis), scales, zero_points, is_float)
+            plan = _dequantize_plan(self._form or self._formed())
+            block = self._block if plan.order is None else _layout.ordered(self._ints, plan.order)
+            base = _layout.empty(plan.shape, np.float32)
+            plan.kernel(block, base.ravel(), self._scale, self._zero_point, _threads.at_most(plan.threads))
+            return base if plan.back is None else base.transpose(plan.back)
+        ints, dtype = self._ints, self._dtype
+        ints = _layout.standard(ints)
+        out = _layout.empty_like(ints, np.float32)
+        kernel = kernels.typed("quantize", "dequantize_channels", dtype.ctype)
+        scales = np.ascontiguousarray(self._scale, np.float64)
+        zero_points = np.ascontiguousarray(self._zero_point, np.float32)
+        is_float = self._qscheme is per_channel_affine_float_qparams
+        _check_channels("dequantize", ints.shape, self._axis, scales, zero_points)
+        kernel(_by_channel(ints, self._axis), _by_channel(out, self._axis), scales, zero_points, is_float)
         return out
 
     def item(self) -> float:
@@ -352,12 +389,14 @@ class QTensor:
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> QTensor:
         """Merge the axes from `start_dim` to `end_dim` into one; a view where the strides allow it."""
-        start, end = self._wrap("flatten", start_dim, "start_dim"), self._wrap("flatten", end_dim, "end_dim")
-        if start > end:
-            raise ValueError(f"flatten: start_dim must not come after end_dim; got {start_dim} and {end_dim}")
-        shape = self.shape or (1,)
-        merged = math.prod(shape[start : end + 1])
-        return self._reshaped("flatten", (*shape[:start], merged, *shape[end + 1 :]), may_copy=True)
+        start_dim, end_dim = (
+            _checks.integer("flatten", "start_dim", start_dim),
+            _checks.integer("flatten", "end_dim", end_dim),
+        )
+        shape = _flattened(self.shape, start_dim, end_dim)
+        if self._channelled or self._shape is not None:
+            return self._reshaped("flatten", shape, may_copy=True)
+        return QTensor(self._ints.reshape(shape), self._dtype, self._scale, self._zero_point)
 
     def ravel(self) -> QTensor:
         """All elements in one axis; a copy unless contiguous."""
@@ -586,8 +625,8 @@ class QTensor:
         `preserve_format` keeps channels-last.
         """
         if self._shape is not None:
-            out = self._shaped(self._shape)
-            out._ints = self._ints.copy()
+            scale, zero_point = self._scale, self._zero_point
+            out = QTensor(self._ints.copy(), self._dtype, scale, zero_point, self._qscheme, self._axis, self._shape)
         else:
             out = self._like(self._copied("clone", memory_format))
         if self._channelled:
@@ -640,7 +679,7 @@ class QTensor:
     def __deepcopy__(self, memo: dict[int, Any]) -> QTensor:
         out = self.clone(memory_format=preserve_format)
         if self._shape is None:
-            out._ints = _layout.copy(_layout.dense(self._ints))
+            out = out._like(_layout.copy(_layout.dense(self._ints)))
         memo[id(self)] = out
         return out
 
@@ -901,7 +940,7 @@ class QTensor:
         """A sub-byte QTensor with one element per byte; itself otherwise."""
         if self._shape is None:
             return self
-        values = np.empty(self._shape, np.uint8)
+        values = _layout.empty(self._shape, np.uint8)
         if self._ints.size * 8 // self._dtype.bits < values.size:
             raise ValueError(f"QTensor: ints must hold {values.size} elements; got {self._ints.size} bytes")
         kernels.quantize.unpack(np.ascontiguousarray(self._ints), values.reshape(-1), self._dtype.bits)
@@ -994,7 +1033,7 @@ class QTensor:
         """Floats of the QTensor's own shape as integers with its parameters."""
         if self._channelled:
             return _quantize_channels(x, self._scale, self._zero_point, self._axis, self._dtype)._ints
-        return _quantize(x, self._dtype, self._scale, self._zero_point)
+        return _quantize("quantize", x, self._dtype, self._scale, self._zero_point)._ints
 
     def _assign(self, op: str, target: np.ndarray, ints: np.ndarray) -> None:
         if not target.flags.writeable:
@@ -1189,7 +1228,7 @@ class QTensor:
                     _mean_floats(x, everything, mean)
                 by_row = np.ascontiguousarray(x.transpose((*kept, *axes))).reshape(math.prod(shape), count)
                 kernels.quantize.std_floats(by_row, floats.reshape(-1), correction, floats.size == 1, mean)
-            out = _quantize(floats, self._dtype, s, z)
+            out = _quantize(op, floats, self._dtype, s, z)._ints
         if keepdim:
             out = out.reshape([1 if i in axes else n for i, n in enumerate(ints.shape)])
         return self._like(out)
@@ -1199,6 +1238,24 @@ class QTensor:
 from . import _checks  # noqa: E402
 
 # ---- helpers of the methods --------------------------------------------------------------------------------
+
+
+def formed(block: np.ndarray, form: Form, scale: float, zero_point: int, array: np.ndarray | None = None) -> QTensor:
+    """What an operator makes: a block of memory, whose elements have a form, with checked parameters.
+
+    `array` is the block in that form, if there is one already.
+    """
+    x = _new(QTensor)
+    x._block = block
+    x._form = form
+    x._array = array
+    x._shape = None
+    x._dtype = form.dtype
+    x._scale = scale
+    x._zero_point = zero_point
+    x._qscheme = per_tensor_affine
+    x._axis = 0
+    return x
 
 
 def _rebuild(
@@ -1216,6 +1273,17 @@ def _rebuild(
     back = sorted(range(len(order)), key=order.__getitem__)
     laid = ints.reshape([shape[i] for i in order]).transpose(back)
     return QTensor(laid, dtype, scale, zero_point, qscheme, axis, packed_shape)
+
+
+@planned
+def _flattened(shape: tuple[int, ...], start_dim: int, end_dim: int) -> tuple[int, ...]:
+    """A shape with the axes from `start_dim` to `end_dim` merged."""
+    start = _wrap_axis("flatten", "start_dim", start_dim, len(shape))
+    end = _wrap_axis("flatten", "end_dim", end_dim, len(shape))
+    if start > end:
+        raise ValueError(f"flatten: start_dim must not come after end_dim; got {start_dim} and {end_dim}")
+    shape = shape or (1,)
+    return (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
 
 
 def _wrap_axis(op: str, name: str, dim: Any, ndim: int) -> int:
@@ -1329,8 +1397,14 @@ def _stable_order(ints: np.ndarray, axis: int, descending: bool) -> np.ndarray:
     return positions
 
 
-def _inverse(scale: Any) -> Any:
+@planned
+def inverse(scale: float) -> float:
     """The float32 reciprocal of a scale, divided in float32."""
+    return float(_inverse(scale))
+
+
+def _inverse(scale: Any) -> Any:
+    """The float32 reciprocal of scales, divided in float32."""
     with np.errstate(all="ignore"):
         return np.float32(1.0) / np.float32(scale)
 
@@ -1354,6 +1428,13 @@ def _by_channel(a: np.ndarray, axis: int) -> np.ndarray:
 
 def _float_input(op: str, name: str, x: Any) -> np.ndarray:
     """A float32 array in native byte order and torch's memory order for what is made of it."""
+    return _layout.standard(_floats(op, name, x))
+
+
+def _floats(op: str, name: str, x: Any) -> np.ndarray:
+    """A float32 array in native byte order."""
+    if type(x) is np.ndarray and x.dtype is _FLOAT32:
+        return x  # nearly every call ends here
     if isinstance(x, QTensor):
         raise TypeError(f"{op}: {name} must be a float32 array; got {_checks.kind(x)}. Call dequantize() first")
     array = _checks.array(op, name, x)
@@ -1361,22 +1442,63 @@ def _float_input(op: str, name: str, x: Any) -> np.ndarray:
         raise TypeError(
             f"{op}: {name} must be a float32 array; got {_checks.kind(array)}. Convert it with .astype(numpy.float32)"
         )
-    return _layout.standard(array.astype(np.float32, copy=False))
+    return array.astype(np.float32, copy=False)
 
 
-def _quantize(x: np.ndarray, dtype: DType, scale: float, zero_point: int) -> np.ndarray:
-    """A dense float32 array in any memory order as integers, in the same order; bytes for the sub-byte dtypes."""
+class _Plan(NamedTuple):
+    """What quantize and dequantize do with one form."""
+
+    kernel: Any
+    order: tuple[int, ...] | None  # the axes by which the input is read; None: as it lies
+    shape: tuple[int, ...]  # of the result in memory order
+    back: tuple[int, ...] | None  # its axes from there; None: as they are
+    threads: int  # at most
+
+
+def _plan(
+    function: str, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int
+) -> tuple[_Plan, tuple[int, ...]]:
+    order, as_it_lies = walk(shape, strides, itemsize)
+    back = tuple(sorted(range(len(shape)), key=order.__getitem__))
+    plan = _Plan(
+        kernels.typed("quantize", function, dtype.ctype),
+        None if as_it_lies else order,
+        tuple(shape[i] for i in order),
+        None if back == order else back,
+        max(1, math.prod(shape) // _GRAIN),
+    )
+    return plan, order
+
+
+@planned
+def _dequantize_plan(x: Form) -> _Plan:
+    return _plan("dequantize", x.dtype, x.shape, x.strides, x.numpy.itemsize)[0]
+
+
+@planned
+def _quantize_plan(
+    op: str, dtype: DType, scale: float, zero_point: int, shape: tuple[int, ...], strides: tuple[int, ...]
+) -> tuple[_Plan, Form, tuple[Any, ...]]:
+    """Check the qparams and plan for floats of this shape; the form of the result, and the kernel's numbers."""
+    _checks.qparams(op, scale, zero_point, dtype)
+    plan, order = _plan("quantize", dtype, shape, strides, 4)
+    return plan, laid(dtype, shape, order), (inverse(scale), zero_point, dtype.qmin, dtype.qmax)
+
+
+def _quantize(op: str, x: np.ndarray, dtype: DType, scale: float, zero_point: int) -> QTensor:
+    """A float32 array as a QTensor, in torch's memory order."""
     if dtype.bits < 8:
-        values = np.empty(x.shape, np.uint8)
+        _checks.qparams(op, scale, zero_point, dtype)
+        values = _layout.empty(x.shape, np.uint8)
         kernel = kernels.typed("quantize", "quantize_after", "uint8_t")
         flat = np.ascontiguousarray(x).reshape(-1)
-        kernel(flat, values.reshape(-1), _inverse(scale), zero_point, dtype.qmin, dtype.qmax)
-        return _packed(values, dtype)
-    out = _layout.empty_like(x, dtype.numpy)
-    kernel = kernels.typed("quantize", "quantize", dtype.ctype)
-    threads = _threads.threads_for(x.size, _GRAIN)
-    kernel(_layout.flat(x), _layout.flat(out), _inverse(scale), zero_point, dtype.qmin, dtype.qmax, threads)
-    return out
+        kernel(flat, values.reshape(-1), inverse(scale), zero_point, dtype.qmin, dtype.qmax)
+        return QTensor(_packed(values, dtype), dtype, scale, zero_point, shape=x.shape)
+    plan, form, numbers = _quantize_plan(op, dtype, scale, zero_point, x.shape, x.strides)
+    block = x.ravel("K") if plan.order is None else _layout.ordered(x, plan.order)
+    out = _layout.empty((form.size,), form.numpy)
+    plan.kernel(block, out, *numbers, _threads.at_most(plan.threads))
+    return formed(out, form, scale, zero_point)
 
 
 def _packed(values: np.ndarray, dtype: DType) -> np.ndarray:
@@ -1447,7 +1569,7 @@ def _dtype(op: str, dtype: Any, accepted: tuple[DType, ...] = (quint8, qint8, qi
 
 
 def _scalar_qparams(op: str, scale: Any, zero_point: Any, dtype: DType) -> tuple[float, int]:
-    if isinstance(scale, np.ndarray) or (hasattr(scale, "__array__") and not isinstance(scale, np.generic)):
+    if type(scale) is not float and hasattr(scale, "__array__") and not isinstance(scale, np.generic):
         # a scale that comes as a tensor is float32 in torch
         with np.errstate(over="ignore"):
             scale = float(np.float32(_checks.number(op, "scale", scale)))
@@ -1496,7 +1618,7 @@ def quantize_per_tensor(input: Any, scale: Any, zero_point: Any, dtype: DType) -
     """
     op = "quantize_per_tensor"
     dtype = _dtype(op, dtype)
-    if isinstance(input, (list, tuple)):
+    if type(input) is not np.ndarray and isinstance(input, (list, tuple)):
         scales, zero_points = _checks.array(op, "scale", scale), _checks.array(op, "zero_point", zero_point)
         if scales.shape != (len(input),) or zero_points.shape != (len(input),):
             raise ValueError(
@@ -1504,9 +1626,10 @@ def quantize_per_tensor(input: Any, scale: Any, zero_point: Any, dtype: DType) -
                 f"got shapes {scales.shape} and {zero_points.shape}"
             )
         return tuple(quantize_per_tensor(x, scales[i : i + 1], zero_points[i], dtype) for i, x in enumerate(input))
-    x = _float_input(op, "input", input)
-    s, z = _scalar_qparams(op, scale, zero_point, dtype)
-    return QTensor(_quantize(x, dtype, s, z), dtype, s, z, shape=x.shape if dtype.bits < 8 else None)
+    x = _floats(op, "input", input)
+    if type(scale) is not float or type(zero_point) is not int:
+        scale, zero_point = _scalar_qparams(op, scale, zero_point, dtype)
+    return _quantize(op, x, dtype, scale, zero_point)
 
 
 def quantize_per_channel(input: Any, scales: Any, zero_points: Any, axis: int, dtype: DType) -> QTensor:
@@ -1676,7 +1799,7 @@ def quantize_per_tensor_dynamic(input: Any, dtype: DType, reduce_range: bool) ->
     if not x.size:
         raise ValueError(f"{op}: input must have elements; got shape {x.shape}")
     s, z = choose_qparams(x.min(), x.max(), dtype.qmin, dtype.qmax, builtins.bool(reduce_range), op)
-    return QTensor(_quantize(x, dtype, s, z), dtype, s, z)
+    return _quantize(op, x, dtype, s, z)
 
 
 def dequantize(tensor: Any) -> Any:

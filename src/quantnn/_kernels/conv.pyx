@@ -27,7 +27,8 @@ include "panels.pxi"
 
 cdef enum:
     RUN = 96  # pixels of a run: a multiple of every tile's rows
-    NARROW = 16  # rows of output pixels that are shorter do not fill a tile
+    NARROW = 16  # rows of output pixels that are shorter do not fill a tile:
+    DENSE = 1 << 18  # their bytes are gathered, if those of a run fit in the second-level cache beside the weights
     IMAGES = 1 << 20  # at most about this many bytes of images at a time: their copies stay in the cache
     WEIGHTS = 1 << 20  # with more bytes of weights than this a run has LONG pixels, for they come from far
     LONG = 1024
@@ -127,7 +128,8 @@ cdef int _images(Conv w, Columns columns, qn_panel p, const uint8_t[:, :, :, :, 
     if image.flat and k.k4 * 4 > cg and cg % 4 == 0:
         image.safe = max(image.pixels - 16, 0)
     image.dense = 0
-    if w.even and not image.flat and not w.rows and image.out_width < NARROW and k.k4 % 16 == 0 and k.k4 * 4 == cg:
+    if (w.even and not image.flat and not w.rows and image.out_width < NARROW and k.k4 % 16 == 0 and k.k4 * 4 == cg
+            and k.taps * cg * RUN <= DENSE):
         image.dense = image.even = k.taps * cg
     p.narrow = QN_NARROW and zx < 128 and qn_is_narrow(image.data, n * image.depth * image.height * image.width * c)
     image.pad = w.pw if w.rows or w.even and not image.dense else 0

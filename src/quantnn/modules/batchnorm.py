@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,7 +18,7 @@ class _BatchNorm(Module):
     """What BatchNorm2d and BatchNorm3d share."""
 
     _version = 2
-    _op: ClassVar[Callable[..., QTensor]]
+    _op: ClassVar[str]
     _fused_name: ClassVar[str]  # the float module of a batch norm and a ReLU
 
     num_features: int
@@ -69,7 +69,8 @@ class _BatchNorm(Module):
             Of the same shape and dtype, channels-last in memory.
         """
         parameters, buffers = self._parameters, self._buffers
-        return type(self)._op(
+        return _normalization.run_batch_norm(
+            self._op,
             input,
             parameters["weight"],
             parameters["bias"],
@@ -214,7 +215,7 @@ class BatchNorm2d(_BatchNorm):
     (1, 3, 2, 2)
     """
 
-    _op = staticmethod(_normalization.batch_norm2d)
+    _op = "batch_norm2d"
     _fused_name = "BNReLU2d"
 
     def _get_name(self) -> str:
@@ -255,7 +256,7 @@ class BatchNorm3d(_BatchNorm):
     QuantizedBatchNorm3d(3, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
     """
 
-    _op = staticmethod(_normalization.batch_norm3d)
+    _op = "batch_norm3d"
     _fused_name = "BNReLU3d"
 
     def _get_name(self) -> str:

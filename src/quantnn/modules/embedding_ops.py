@@ -215,10 +215,8 @@ qscheme=torch.per_channel_affine_float_qparams)
         numpy.ndarray
             float32, shape ``(*indices.shape, D)``.
         """
-        packed = self._packed_params._packed_weight
-        if packed.dtype is quint4x2:
-            return _embedding.embedding_4bit(packed, indices)
-        return _embedding.embedding_byte(packed, indices)
+        params: Any = self._modules["_packed_params"]  # quicker than the attribute
+        return _embedding.run_embedding(params._packed_weight, indices)
 
     def _get_name(self) -> str:
         return "QuantizedEmbedding"
@@ -410,7 +408,8 @@ class EmbeddingBag(Embedding):
         numpy.ndarray
             float32, shape (B, D).
         """
-        packed = self._packed_params._packed_weight
+        params: Any = self._modules["_packed_params"]  # quicker than the attribute
+        packed = params._packed_weight
         op = _embedding.embedding_bag_4bit if packed.dtype is quint4x2 else _embedding.embedding_bag_byte
         return op(
             packed,

@@ -121,9 +121,13 @@ class QFunctional(OutputModule):
         """Raise an error: call one of the operations."""
         raise RuntimeError("Functional is not intended to use the 'forward'. Please use the underlying operation")
 
+    def _observed(self, result: QTensor) -> Any:
+        process: Any = self._modules["activation_post_process"]  # quicker than the attribute
+        return process(result)
+
     def add(self, x: QTensor, y: QTensor) -> Any:
         """``x + y``, as `quantnn.ops.add`."""
-        return self.activation_post_process(_binary.add(x, y, self.scale, self.zero_point))
+        return self._observed(_binary.combined("add", x, y, self.scale, self.zero_point))
 
     def add_scalar(self, x: QTensor, y: float) -> QTensor:
         """``x + y`` of a QTensor and a number, as `quantnn.ops.add_scalar`; it chooses its own scale."""
@@ -131,7 +135,7 @@ class QFunctional(OutputModule):
 
     def mul(self, x: QTensor, y: QTensor) -> Any:
         """``x * y``, as `quantnn.ops.mul`."""
-        return self.activation_post_process(_binary.mul(x, y, self.scale, self.zero_point))
+        return self._observed(_binary.combined("mul", x, y, self.scale, self.zero_point))
 
     def mul_scalar(self, x: QTensor, y: float) -> QTensor:
         """``x * y`` of a QTensor and a number, as `quantnn.ops.mul_scalar`; it chooses its own scale."""
@@ -139,11 +143,11 @@ class QFunctional(OutputModule):
 
     def cat(self, x: Sequence[QTensor], dim: int = 0) -> Any:
         """Concatenate QTensors along dimension `dim`, as `quantnn.ops.cat`."""
-        return self.activation_post_process(_binary.cat(x, dim, self.scale, self.zero_point))
+        return self._observed(_binary.run_cat("cat", x, dim, self.scale, self.zero_point))
 
     def add_relu(self, x: QTensor, y: QTensor) -> Any:
         """``max(x + y, 0)``, as `quantnn.ops.add_relu`."""
-        return self.activation_post_process(_binary.add_relu(x, y, self.scale, self.zero_point))
+        return self._observed(_binary.combined("add_relu", x, y, self.scale, self.zero_point))
 
     def extra_repr(self) -> str:
         return f"scale={self.scale}, zero_point={self.zero_point}"

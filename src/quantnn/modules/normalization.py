@@ -21,6 +21,7 @@ class _Norm(Module):
     bias: np.ndarray | None
     scale: np.ndarray
     zero_point: np.ndarray
+    eps: float
 
     def _set_affine(self, op: str, weight: Any, bias: Any, shape: tuple[int, ...]) -> None:
         for name, value in (("weight", weight), ("bias", bias)):
@@ -111,8 +112,9 @@ class LayerNorm(_Norm):
 
     def forward(self, input: QTensor) -> QTensor:
         """Normalize a QTensor of shape (..., *normalized_shape)."""
+        p, b = self._parameters, self._buffers  # quicker than the attributes
         return _normalization.layer_norm(
-            input, self.normalized_shape, self.weight, self.bias, self.eps, self.scale.item(), self.zero_point.item()
+            input, self.normalized_shape, p["weight"], p["bias"], self.eps, b["scale"].item(), b["zero_point"].item()
         )
 
     def _get_name(self) -> str:
@@ -218,8 +220,16 @@ class GroupNorm(_Norm):
 
     def forward(self, input: QTensor) -> QTensor:
         """Normalize a QTensor of shape (N, C, ...)."""
-        return _normalization.group_norm(
-            input, self.num_groups, self.weight, self.bias, self.eps, self.scale.item(), self.zero_point.item()
+        p, b = self._parameters, self._buffers  # quicker than the attributes
+        return _normalization.run_group_norm(
+            "group_norm",
+            input,
+            self.num_groups,
+            p["weight"],
+            p["bias"],
+            self.eps,
+            b["scale"].item(),
+            b["zero_point"].item(),
         )
 
     def _get_name(self) -> str:
@@ -288,8 +298,9 @@ class _InstanceNorm(_Norm):
 
     def forward(self, input: QTensor) -> QTensor:
         """Normalize each channel of each sample of a QTensor of shape (N, C, *spatial)."""
-        return _normalization.instance_norm(
-            input, self.weight, self.bias, self.eps, self.scale.item(), self.zero_point.item()
+        p, b = self._parameters, self._buffers  # quicker than the attributes
+        return _normalization.run_group_norm(
+            "instance_norm", input, None, p["weight"], p["bias"], self.eps, b["scale"].item(), b["zero_point"].item()
         )
 
     def extra_repr(self) -> str:

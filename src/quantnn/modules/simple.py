@@ -178,12 +178,10 @@ class ReLU(Module):
     def forward(self, input: Any) -> Any:
         """Apply it to a QTensor or a float32 array."""
         if isinstance(input, QTensor):
-            result = _unary.relu(input)
             if not self.inplace:
-                return result
+                return _unary.relu(input)
             self._check_writable(input._ints)
-            np.copyto(input._ints, result._ints)
-            return input
+            return _unary.relu_(input)
         if not isinstance(input, np.ndarray) or input.dtype.type is not np.float32:
             raise TypeError(f"ReLU: input must be a QTensor or a float32 array; got {_checks.kind(input)}")
         if self.inplace:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import _checks, _layout, _threads
-from .._dispatch import kernels
-from ..tensor import DType, QTensor, qint8, qint32, quint8
-from ._unary import arrange
+from .._dispatch import kernels, planned
+from .._form import Form, channels_last, laid, lies
+from ..tensor import DType, QTensor, formed, per_tensor_affine, qint8, qint32, quint8
+from ._unary import clamped, plan, run
 
 _DTYPES = (quint8, qint8, qint32)
 _GRAIN = 1 << 16
@@ -54,7 +54,7 @@ def add(qa: QTensor, qb: QTensor, scale: Any, zero_point: Any) -> QTensor:
     array([[ 8,  9, 10],
            [18, 19, 20]], dtype=uint8)
     """
-    return _add("add", qa, qb, scale, zero_point, False)
+    return combined("add", qa, qb, scale, zero_point)
 
 
 def add_relu(qa: QTensor, qb: QTensor, scale: Any, zero_point: Any) -> QTensor:
@@ -74,7 +74,7 @@ def add_relu(qa: QTensor, qb: QTensor, scale: Any, zero_point: Any) -> QTensor:
     >>> quantnn.ops.add_relu(a, a, 0.5, 10).int_repr()
     array([10, 10, 14], dtype=uint8)
     """
-    return _add("add_relu", qa, qb, scale, zero_point, True)
+    return combined("add_relu", qa, qb, scale, zero_point)
 
 
 def mul(qa: QTensor, qb: QTensor, scale: Any, zero_point: Any) -> QTensor:
@@ -112,7 +112,7 @@ def mul(qa: QTensor, qb: QTensor, scale: Any, zero_point: Any) -> QTensor:
     >>> quantnn.ops.mul(a, a, 0.25, 10).int_repr()
     array([14, 11, 14], dtype=uint8)
     """
-    return _mul("mul", qa, qb, scale, zero_point, False)
+    return combined("mul", qa, qb, scale, zero_point)
 
 
 def mul_relu(qa: QTensor, qb: QTensor, scale: Any, zero_point: Any) -> QTensor:
@@ -133,7 +133,7 @@ def mul_relu(qa: QTensor, qb: QTensor, scale: Any, zero_point: Any) -> QTensor:
     >>> quantnn.ops.mul_relu(a, b, 0.25, 10).int_repr()
     array([10, 10, 12], dtype=uint8)
     """
-    return _mul("mul_relu", qa, qb, scale, zero_point, True)
+    return combined("mul_relu", qa, qb, scale, zero_point)
 
 
 def add_scalar(qa: QTensor, b: Any) -> QTensor:
@@ -289,7 +289,7 @@ def cat(qx: Sequence[QTensor], dim: int, scale: Any = None, zero_point: Any = No
     >>> quantnn.ops.cat([a, b], 0).int_repr()
     array([0, 1, 4, 2, 4], dtype=uint8)
     """
-    return _cat("cat", qx, dim, scale, zero_point, False)
+    return run_cat("cat", qx, dim, scale, zero_point)
 
 
 def cat_relu(qx: Sequence[QTensor], dim: int, scale: Any = None, zero_point: Any = None) -> QTensor:
@@ -309,147 +309,74 @@ def cat_relu(qx: Sequence[QTensor], dim: int, scale: Any = None, zero_point: Any
     >>> quantnn.ops.cat_relu([a, a], 0).int_repr()
     array([2, 2, 4, 2, 2, 4], dtype=uint8)
     """
-    return _cat("cat_relu", qx, dim, scale, zero_point, True)
+    return run_cat("cat_relu", qx, dim, scale, zero_point)
 
 
-def _add(op: str, qa: Any, qb: Any, scale: Any, zero_point: Any, relu: bool) -> QTensor:
-    dtype = _operands(op, qa, qb)
-    scale, zero_point = _checks.qparams(op, scale, zero_point, dtype)
-    plan = _plan_for(op, qa._ints, qb._ints, True)
-    if plan.swap:
-        qa, qb = qb, qa
-    out, flat_out = plan.new(dtype.numpy)
-    n = flat_out.size
-    if n:
-        kernels.typed("binary", "add", dtype.ctype)(
-            _flat(qa._ints, plan.order_a),
-            _flat(qb._ints, plan.order_b),
-            flat_out,
-            plan.outer,
-            plan.step_a,
-            plan.step_b,
-            plan.run,
-            plan.n_vector,
-            qa._scale,
-            qa._zero_point,
-            qb._scale,
-            qb._zero_point,
-            scale,
-            zero_point,
-            dtype.qmin,
-            dtype.qmax,
-            relu,
-            _threads.threads_for(n, _GRAIN),
-        )
-    return QTensor(out, dtype, scale, zero_point)
-
-
-def _mul(op: str, qa: Any, qb: Any, scale: Any, zero_point: Any, relu: bool) -> QTensor:
-    dtype = _operands(op, qa, qb)
-    scale, zero_point = _checks.qparams(op, scale, zero_point, dtype)
-    plan = _plan_for(op, qa._ints, qb._ints, False)
-    if plan.swap:
-        qa, qb = qb, qa
-    out, flat_out = plan.new(dtype.numpy)
-    n = flat_out.size
-    if n:
-        kernels.typed("binary", "mul", dtype.ctype)(
-            _flat(qa._ints, plan.order_a),
-            _flat(qb._ints, plan.order_b),
-            flat_out,
-            plan.outer,
-            plan.step_a,
-            plan.step_b,
-            plan.run,
-            qa._scale,
-            qa._zero_point,
-            qb._scale,
-            qb._zero_point,
-            scale,
-            zero_point,
-            zero_point if relu else dtype.qmin,
-            dtype.qmax,
-            _threads.threads_for(n, _GRAIN),
-        )
-    return QTensor(out, dtype, scale, zero_point)
-
-
-def _operands(op: str, qa: Any, qb: Any) -> DType:
-    dtype = _checks.qtensor(op, "qa", qa, _DTYPES).dtype
-    other = _checks.qtensor(op, "qb", qb, _DTYPES).dtype
-    if other is not dtype:
-        raise TypeError(f"{op}: qb must have qa's dtype, {dtype.name}; got {other.name}")
-    return dtype
+def combined(op: str, qa: Any, qb: Any, scale: Any, zero_point: Any) -> QTensor:
+    """`add`, `mul` and their forms with relu, by name."""
+    dtype = _checks.qtensor(op, "qa", qa, _DTYPES)._dtype
+    if _checks.qtensor(op, "qb", qb, _DTYPES)._dtype is not dtype:
+        raise TypeError(f"{op}: qb must have qa's dtype, {dtype.name}; got {qb._dtype.name}")
+    if type(scale) is not float or type(zero_point) is not int:
+        scale, zero_point = _checks.qparams(op, scale, zero_point, dtype)
+    a, b = qa._form or qa._formed(), qb._form or qb._formed()
+    p = _plan(op, a, qa._scale, qa._zero_point, b, qb._scale, qb._zero_point, scale, zero_point)
+    kernel, arguments, swap, order_a, order_b, form, threads = p
+    out = _layout.empty((form.size,), form.numpy)
+    if threads:
+        if swap:
+            qa, qb = qb, qa
+        kernel(
+            qa._block if order_a is None else _layout.ordered(qa._ints, order_a),
+            qb._block if order_b is None else _layout.ordered(qb._ints, order_b),
+            out, *arguments, _threads.at_most(threads),
+        )  # fmt: skip
+    return formed(out, form, scale, zero_point)
 
 
 class _Plan(NamedTuple):
     """How `add` and `mul` go through their memory; see _kernels/binary.pyx.
 
     The operands are a and b after swapping them if `swap` says so. `order_a` and `order_b` are the axes of
-    each operand from the outermost in memory to the innermost (None: C order). `shape` is the output's in
-    memory order, `order` brings its axes back from there.
+    each operand from the outermost in memory to the innermost (None: it is dense and read as it lies).
     """
 
+    kernel: Callable[..., Any]
+    arguments: tuple[Any, ...]  # of the kernel, after the operands and the place of the result
     swap: bool
-    shape: tuple[int, ...]
-    order: tuple[int, ...] | None
     order_a: tuple[int, ...] | None
     order_b: tuple[int, ...] | None
-    outer: np.ndarray
-    step_a: int
-    step_b: int
-    run: int
-    n_vector: int
-
-    def new(self, dtype: type[np.generic]) -> tuple[np.ndarray, np.ndarray]:
-        """The output, and it in memory order as a view of one dimension."""
-        if self.order is None:
-            out = np.empty(self.shape, dtype)
-            return out, out.reshape(-1)
-        base = np.empty(self.shape, dtype)
-        return base.transpose(self.order), base.reshape(-1)
+    form: Form  # of the result
+    threads: int  # at most; 0 without elements
 
 
-def _flat(ints: np.ndarray, order: tuple[int, ...] | None) -> np.ndarray:
-    """The integers in memory order, as a view; as a copy where they are not dense."""
-    if order is None:
-        return ints.ravel()
-    return np.ascontiguousarray(ints.transpose(order)).reshape(-1)
-
-
-def _plan_for(op: str, a: np.ndarray, b: np.ndarray, resizes: bool) -> _Plan:
-    plan = _plan(a.shape, a.strides, b.shape, b.strides, a.itemsize, resizes)
-    if plan is None:
-        _checks.rank(op, max(a.ndim, b.ndim))
-        raise ValueError(f"{op}: qa and qb must have shapes that broadcast; got {a.shape} and {b.shape}")
-    return plan
-
-
-@functools.lru_cache(maxsize=512)
+@planned
 def _plan(
-    shape_a: tuple[int, ...],
-    strides_a: tuple[int, ...],
-    shape_b: tuple[int, ...],
-    strides_b: tuple[int, ...],
-    itemsize: int,
-    resizes: bool,
-) -> _Plan | None:
-    """Plan for operands of these shapes and strides (bytes); None if the shapes do not broadcast.
+    op: str, a: Form, scale_a: float, zero_a: int, b: Form, scale_b: float, zero_b: int, scale: float, zero_point: int
+) -> _Plan:
+    """Check the output's qparams and the shapes, and plan.
 
     The output's memory order is torch's: channels-last if the first operand is. But torch's add makes an
-    output of the first operand's shape and `resizes` it where that is not the result's: then the order
+    output of the first operand's shape and resizes it where that is not the result's: then the order
     follows the strides of both operands.
     """
+    dtype = a.dtype
+    _checks.qparams(op, scale, zero_point, dtype)
+    shape_a, strides_a, shape_b, strides_b = a.shape, a.strides, b.shape, b.strides
     try:
         shape = np.broadcast_shapes(shape_a, shape_b)
     except (ValueError, RuntimeError):  # the latter for more than 32 dimensions
-        return None
+        _checks.rank(op, max(len(shape_a), len(shape_b)))
+        raise ValueError(f"{op}: qa and qb must have shapes that broadcast; got {shape_a} and {shape_b}") from None
+    name = op.removesuffix("_relu")
+    adds, relu = name == "add", op != name
+    itemsize = a.numpy.itemsize
     n = len(shape)
     across_a, across_b = _across(shape, shape_a, strides_a), _across(shape, shape_b, strides_b)
-    if resizes and shape_a != shape:
+    if adds and shape_a != shape:
         order = tuple(_layout.iteration_order(shape, [across_a, across_b]))
     elif n == len(shape_a) and _layout.suggests_channels_last(shape_a, strides_a):
-        order = (0, *range(2, n), 1)
+        order = channels_last(n)
     else:
         order = tuple(range(n))
     order_a, step_a = _memory(shape, shape_a, strides_a, order, itemsize)
@@ -468,24 +395,29 @@ def _plan(
                 continue
         groups.append([shape[d], *(s[d] for s in steps)])
     run, stride_a, stride_b, inner_a, inner_b = groups[0] if groups else (1, 0, 0, 0, 0)
-    vector = {stride_a, stride_b} <= {0, itemsize} and (stride_a or stride_b)
     swap = inner_a == 0
     outer = np.array([[g[0], *g[3:]] for g in groups[1:]], np.intp).reshape(-1, 3)
+    qparams_a, qparams_b = (scale_a, zero_a), (scale_b, zero_b)
     if swap:
         outer = np.ascontiguousarray(outer[:, [0, 2, 1]])
         order_a, order_b, inner_a, inner_b = order_b, order_a, inner_b, inner_a
-    group = 64 // itemsize
+        qparams_a, qparams_b = qparams_b, qparams_a
+    arguments: tuple[Any, ...] = (outer, inner_a, inner_b, run)
+    qparams = (*qparams_a, *qparams_b, scale, zero_point)
+    if adds:
+        vector = {stride_a, stride_b} <= {0, itemsize} and (stride_a or stride_b)
+        arguments += (run - run % (64 // itemsize) if vector else 0, *qparams, dtype.qmin, dtype.qmax, relu)
+    else:
+        arguments += (*qparams, zero_point if relu else dtype.qmin, dtype.qmax)
+    size = math.prod(shape)
     return _Plan(
+        kernels.typed("binary", name, dtype.ctype),
+        arguments,
         swap,
-        tuple(shape[d] for d in order),
-        None if order == tuple(range(n)) else tuple(map(int, np.argsort(order))),
         order_a,
         order_b,
-        outer,
-        inner_a,
-        inner_b,
-        run,
-        run - run % group if vector else 0,
+        laid(dtype, shape, order),
+        max(1, size // _GRAIN) if size else 0,
     )
 
 
@@ -503,31 +435,28 @@ def _memory(
     order: tuple[int, ...],
     itemsize: int,
 ) -> tuple[tuple[int, ...] | None, list[int]]:
-    """The axes by which `_flat` reads an operand, and its steps (elements) along the output's dimensions.
+    """The axes by which an operand is read, and its steps (elements) along the output's dimensions.
 
     A dense operand is read as it lies, another is copied into the output's order.
     """
     missing = len(shape) - len(own)
-    axes = tuple(sorted(range(len(own)), key=lambda i: (-strides[i], i)))
-    step = itemsize
-    for axis in reversed(axes):
-        if own[axis] != 1 and strides[axis] != step:
-            axes = tuple(d - missing for d in order if d >= missing)
-            break
-        step *= own[axis]
+    axes = sorted(range(len(own)), key=lambda i: (-strides[i], i))
+    as_it_lies = lies(own, strides, axes, itemsize)
+    if not as_it_lies:
+        axes = [d - missing for d in order if d >= missing]
     steps = [0] * len(shape)
     step = 1
     for axis in reversed(axes):
         if own[axis] != 1:
             steps[axis + missing] = step
         step *= own[axis]
-    return None if axes == tuple(range(len(own))) else axes, steps
+    return None if as_it_lies else tuple(axes), steps
 
 
 def _add_scalar(op: str, qa: Any, b: Any, relu: bool) -> QTensor:
     _checks.qtensor(op, "qa", qa, _DTYPES)
     b = _finite(op, b)
-    dtype, scale, zero_point = qa._dtype, qa.q_scale(), qa.q_zero_point()
+    dtype, scale, zero_point = qa._dtype, qa._scale, qa._zero_point
     qmin, qmax = dtype.qmin, dtype.qmax
     quanta = b / scale
     if not -(2.0**31) - 0.5 <= quanta < 2.0**31 - 0.5:
@@ -535,37 +464,28 @@ def _add_scalar(op: str, qa: Any, b: Any, relu: bool) -> QTensor:
     c = round(quanta)
     moved = zero_point - c
     if qmin <= moved <= qmax:
-        return _limited(qa, dtype, scale, moved, moved if relu else qmin)
+        return clamped(qa, moved if relu else qmin, qmax, scale, moved)
     if moved < qmin:
         scale, moved = (float(qmax) - moved) / (float(qmax) - qmin) * scale, qmin
     else:
         scale, moved = (float(moved) - qmin) / (float(qmax) - qmin) * scale, qmax
     scale = _checks.scale(op, "the scale of the result", scale)
-    flat, out, flat_out, _, _ = arrange(qa._ints)
-    threads = _threads.threads_for(flat.size, _GRAIN)
-    kernel = kernels.typed("binary", "shift", dtype.ctype)
-    lo = moved if relu else qmin
-    kernel(flat, flat_out, qa._scale, zero_point, c, scale, moved, lo, qmax, threads)
-    return QTensor(out, dtype, scale, moved)
+    p = plan("binary", "shift", qa._form or qa._formed(), _GRAIN)
+    return run(p, qa, scale, moved, qa._scale, zero_point, c, scale, moved, moved if relu else qmin, qmax)
 
 
 def _mul_scalar(op: str, qa: Any, b: Any, relu: bool) -> QTensor:
     _checks.qtensor(op, "qa", qa, _DTYPES)
     b = _finite(op, b)
-    dtype, zero_point = qa._dtype, qa.q_zero_point()
+    dtype, zero_point = qa._dtype, qa._zero_point
     if b == 0.0:
-        _, out, flat_out, _, _ = arrange(qa._ints)
-        flat_out[...] = 0
-        return QTensor(out, dtype, 1.0, 0)
-    scale = _checks.scale(op, "the scale of the result", abs(b) * qa.q_scale())
+        return clamped(qa, 0, 0, 1.0, 0)
+    scale = _checks.scale(op, "the scale of the result", abs(b) * qa._scale)
     if b > 0.0:
-        return _limited(qa, dtype, scale, zero_point, zero_point if relu else dtype.qmin)
+        return clamped(qa, zero_point if relu else dtype.qmin, dtype.qmax, scale, zero_point)
     zero_point = dtype.qmax - (zero_point - dtype.qmin)
-    flat, out, flat_out, _, _ = arrange(qa._ints)
-    threads = _threads.threads_for(flat.size, _GRAIN)
-    kernel = kernels.typed("binary", "reflect", dtype.ctype)
-    kernel(flat, flat_out, zero_point if relu else dtype.qmin, threads)
-    return QTensor(out, dtype, scale, zero_point)
+    p = plan("binary", "reflect", qa._form or qa._formed(), _GRAIN)
+    return run(p, qa, scale, zero_point, zero_point if relu else dtype.qmin)
 
 
 def _finite(op: str, b: Any) -> float:
@@ -575,62 +495,128 @@ def _finite(op: str, b: Any) -> float:
     return value
 
 
-def _limited(x: QTensor, dtype: DType, scale: float, zero_point: int, lo: int) -> QTensor:
-    """The integers of `x`, at least `lo`, with other quantization parameters."""
-    flat, out, flat_out, _, _ = arrange(x._ints)
-    threads = _threads.threads_for(flat.size, _GRAIN)
-    kernels.typed("unary", "clamp", dtype.ctype)(flat, flat_out, lo, dtype.qmax, threads)
-    return QTensor(out, dtype, scale, zero_point)
-
-
-def _cat(op: str, qx: Any, dim: Any, scale: Any, zero_point: Any, relu: bool) -> QTensor:
+def run_cat(op: str, qx: Any, dim: Any, scale: Any, zero_point: Any) -> QTensor:
+    """`cat` and `cat_relu` by name."""
     if not isinstance(qx, (list, tuple)):
         raise TypeError(f"{op}: qx must be a list or tuple of QTensors; got {_checks.kind(qx)}")
     if not qx:
         raise ValueError(f"{op}: qx must hold at least one QTensor; got none")
+    given: list[Any] = []
     for i, x in enumerate(qx):
-        _checks.qtensor(op, f"qx[{i}]", x, _DTYPES)
-        if x._dtype is not qx[0]._dtype:
-            raise TypeError(f"{op}: qx[{i}] must have qx[0]'s dtype, {qx[0]._dtype.name}; got {x._dtype.name}")
-        if x.ndim == 0:
+        if type(x) is not QTensor or x._qscheme is not per_tensor_affine or x._dtype not in _DTYPES:
+            _checks.qtensor(op, f"qx[{i}]", x, _DTYPES)
+        given += (x._form or x._formed(), x._scale, x._zero_point)
+    dtype = qx[0]._dtype
+    scale = given[1] if scale is None else scale if type(scale) is float else _checks.scale(op, "scale", scale)
+    if type(zero_point) is not int:
+        zero_point = given[2] if zero_point is None else _checks.zero_point(op, "zero_point", zero_point, dtype)
+    if type(dim) is not int:
+        dim = _checks.integer(op, "dim", dim)
+    p = _cat_plan(op, dim, scale, zero_point, *given)
+    parts, as_bytes, rows, form = p
+    out = to = _layout.empty(rows, form.numpy)
+    if as_bytes:
+        to = out.view(np.uint8)
+    for kernel, arguments, i, order, rows, threads in parts:
+        x = qx[i]
+        block = (x._block if order is None else _layout.ordered(x._ints, order)).reshape(rows)
+        kernel(block.view(np.uint8) if as_bytes else block, to, *arguments, _threads.at_most(threads))
+    return formed(out.ravel(), form, scale, zero_point)
+
+
+class _Part(NamedTuple):
+    """What `cat` does with one of its tensors."""
+
+    kernel: Callable[..., Any]
+    arguments: tuple[Any, ...]  # of the kernel, after the tensor and the place of the result
+    tensor: int  # its place among them
+    order: tuple[int, ...] | None  # the axes by which it is read; None: as it lies
+    block: tuple[int, int]  # rows and columns then
+    threads: int  # at most
+
+
+class _CatPlan(NamedTuple):
+    """How `cat` goes through memory: what it does with each tensor that has elements."""
+
+    parts: list[_Part]
+    as_bytes: bool  # whether the kernels take bytes in place of integers
+    block: tuple[int, int]  # the result's rows, which hold those of the parts side by side
+    form: Form
+
+
+@planned
+def _cat_plan(op: str, dim: int, scale: float, zero_point: int, *given: Any) -> _CatPlan:
+    """Check the qparams and shapes and plan; `given` are the form, scale and zero point of each tensor."""
+    forms: tuple[Form, ...] = given[::3]
+    dtype = forms[0].dtype
+    for i, x in enumerate(forms):
+        if x.dtype is not dtype:
+            raise TypeError(f"{op}: qx[{i}] must have qx[0]'s dtype, {dtype.name}; got {x.dtype.name}")
+        if not x.shape:
             raise ValueError(f"{op}: qx[{i}] must have at least one dimension; got a 0-d QTensor")
-    first = qx[0]
-    dtype = first._dtype
-    scale = first.q_scale() if scale is None else _checks.scale(op, "scale", scale)
-    zero_point = first.q_zero_point() if zero_point is None else _checks.zero_point(op, "zero_point", zero_point, dtype)
-    tensors = [x for x in qx if x.shape != (0,)] or [first]
-    dim = _checks.integer(op, "dim", dim)
-    shape = tensors[0].shape
+    _checks.scale(op, "scale", scale)
+    _checks.zero_point(op, "zero_point", zero_point, dtype)
+    _checks.integer(op, "dim", dim)
+    shapes = [x.shape for x in forms if x.shape != (0,)] or [forms[0].shape]
+    shape = shapes[0]
     n = len(shape)
     if not -n <= dim < n:
         raise IndexError(f"{op}: dim must be in [{-n}, {n - 1}] for {n}-dimensional tensors; got {dim}")
     axis = dim % n
-    for x in tensors:
-        if x.ndim != n or (*x.shape[:axis], *x.shape[axis + 1 :]) != (*shape[:axis], *shape[axis + 1 :]):
-            raise ValueError(f"{op}: qx must have equal shapes except in dimension {axis}; got {shape} and {x.shape}")
-    # torch has a kernel of its own for channels-last images; dim=-3 does not lead to it
-    arrays = [x._ints for x in tensors]
-    nhwc = dim == 1 and n == 4 and len(tensors) == len(qx) and all(map(_layout.is_channels_last, arrays))
-    last = nhwc or all(_layout.suggests_channels_last(x._ints.shape, x._ints.strides) for x in qx)
-    out_shape = [*shape[:axis], sum(a.shape[axis] for a in arrays), *shape[axis + 1 :]]
-    if last:
-        arrays = [_layout.channels_last(a) for a in arrays]
-        out_shape = [out_shape[0], *out_shape[2:], out_shape[1]]
-        axis = {0: 0, 1: n - 1}.get(axis, axis - 1)
-    base = np.empty(out_shape, dtype.numpy)
-    if base.size:
-        rows = math.prod(out_shape[:axis])
-        table = base.reshape(rows, -1)
+    for s in shapes:
+        if len(s) != n or (*s[:axis], *s[axis + 1 :]) != (*shape[:axis], *shape[axis + 1 :]):
+            raise ValueError(f"{op}: qx must have equal shapes except in dimension {axis}; got {shape} and {s}")
+    order = channels_last(n) if n > 1 else (0,)
+    itemsize = forms[0].numpy.itemsize
+    # dim=-3 does not lead to torch's kernel for channels-last images
+    nhwc = dim == 1 and n == 4 and len(shapes) == len(forms)
+    nhwc = nhwc and all(lies(x.shape, x.strides, order, itemsize) for x in forms)
+    if not nhwc and not all(_layout.suggests_channels_last(x.shape, x.strides) for x in forms):
+        order = tuple(range(n))
+    rows = math.prod(shape[i] for i in order[: order.index(axis)])
+    parts = []
+    start = 0
+    for i, x in enumerate(forms):
+        if rows and x.size:
+            columns = x.size // rows
+            reads = None if lies(x.shape, x.strides, order, itemsize) else order
+            qparams = (*given[3 * i + 1 : 3 * i + 3], scale, zero_point)
+            kernel, arguments = _cat_kernel(nhwc, op == "cat_relu", dtype, start, columns, *qparams)
+            threads = min(rows, max(1, x.size // _GRAIN))
+            parts.append(_Part(kernel, arguments, i, reads, (rows, columns), threads))
+            start += columns
+    result = (*shape[:axis], sum(s[axis] for s in shapes), *shape[axis + 1 :])
+    return _CatPlan(parts, dtype is qint8, (rows, start), laid(dtype, result, order))
+
+
+def _cat_kernel(
+    nhwc: bool, relu: bool, dtype: DType, start: int, columns: int, *qparams: Any
+) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """What requantizes the integers of a tensor into columns `start`, `start + 1`, ... of the result."""
+    same = nhwc and not relu and qparams[:2] == qparams[2:]
+    if dtype is qint32:
+        if same:
+            return _cat_copy_int32, (start,)
         kernel = kernels.typed("binary", "cat_nhwc" if nhwc else "cat_rows", dtype.ctype)
-        start = 0
-        for x, a in zip(tensors, arrays, strict=True):
-            part = np.ascontiguousarray(a).reshape(rows, -1)
-            stop = start + part.shape[1]
-            if nhwc and not relu and x._scale == scale and x._zero_point == zero_point:
-                table[:, start:stop] = part
-            else:
-                threads = min(rows, _threads.threads_for(part.size, _GRAIN))
-                qparams = (x._scale, x._zero_point, scale, zero_point)
-                kernel(part, table, start, *qparams, dtype.qmin, dtype.qmax, relu, threads)
-            start = stop
-    return QTensor(_layout.channels_first(base) if last else base, dtype, scale, zero_point)
+        return kernel, (start, *qparams, dtype.qmin, dtype.qmax, relu)
+    vector, scalar, copied = _cat_tables(nhwc, relu, dtype, *qparams)
+    if same or copied:
+        return kernels.binary.cat_copy, (start,)
+    return kernels.binary.cat_lookup, (start, vector, scalar, columns // 8 * 8)
+
+
+def _cat_copy_int32(part: np.ndarray, out: np.ndarray, start: int, threads: int) -> None:
+    kernels.binary.cat_copy(part.view(np.uint8), out.view(np.uint8), 4 * start, threads)
+
+
+@planned
+def _cat_tables(nhwc: bool, relu: bool, dtype: DType, *qparams: Any) -> tuple[np.ndarray, np.ndarray, bool]:
+    """What becomes of each of the 256 bytes, as a vector element and as another; whether that is itself."""
+    every = np.arange(256, dtype=np.uint8).view(dtype.numpy)
+    kernel = kernels.typed("binary", "cat_nhwc" if nhwc else "cat_rows", dtype.ctype)
+    tables = []
+    for shape in ((1, 256), (256, 1)):
+        table = np.empty(shape, dtype.numpy)
+        kernel(every.reshape(shape), table, 0, *qparams, dtype.qmin, dtype.qmax, relu, 1)
+        tables.append(table.view(np.uint8).reshape(256))
+    return tables[0], tables[1], all(np.array_equal(table, every.view(np.uint8)) for table in tables)

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import _checks, _threads
+from .. import _checks, _layout, _threads
 from .._dispatch import kernels
 from ..tensor import DType, QTensor, per_channel_affine_float_qparams, quint4x2, quint8
 
 _GRAIN = 1 << 15  # added elements for each thread
+_INT64 = np.dtype(np.int64)
+_FLOAT32 = np.dtype(np.float32)
 _NO_WEIGHTS = np.empty(0, np.float32)
 _NO_MAPPING = np.empty(0, np.int32)
 _NO_OFFSETS = np.empty(0, np.int64)
@@ -157,6 +159,8 @@ def _packed(op: str, weight: Any, dtype: DType | None = None) -> PackedEmbedding
 
 def _integers(op: str, name: str, x: Any) -> np.ndarray:
     """Indices or offsets as a C-contiguous int64 array."""
+    if type(x) is np.ndarray and x.dtype is _INT64 and x.flags.c_contiguous:
+        return x  # nearly every call ends here
     array = _checks.array(op, name, x)
     # an empty list comes as float64
     if array.dtype.type not in (np.int32, np.int64) and not (array.size == 0 and isinstance(x, (list, tuple))):
@@ -175,29 +179,38 @@ def _bags(
     mapping: np.ndarray = _NO_MAPPING,
 ) -> np.ndarray:
     """Run the kernel, after the check that every index is there."""
-    table = mapping.size or p.shape[0]
-    bad = kernels.embedding.check_indices(indices, table)
+    rows, dim = p.shape
+    table = mapping.size or rows
+    module = kernels.embedding
+    bad = module.check_indices(indices, table)
     if bad >= 0:
         accepted = f"in [0, {table - 1}], the rows of the table" if table else "empty, as the table has no rows"
         raise IndexError(f"{op}: indices must be {accepted}; got {indices[bad]} at position {bad}")
-    out = np.empty((bags, p.shape[1]), np.float32)
+    out = _layout.empty((bags, dim), _FLOAT32)
     if out.size:
-        threads = _threads.threads_for((indices.size + bags) * p.shape[1], _GRAIN)
-        kernels.embedding.bag(p._rows, indices, offsets, fixed, weights, mapping, out, p.dtype.bits, threads)
+        threads = _threads.threads_for((indices.size + bags) * dim, _GRAIN)
+        module.bag(p._rows, indices, offsets, fixed, weights, mapping, out, p.dtype.bits, threads)
     return out
+
+
+def run_embedding(weight: Any, indices: Any) -> np.ndarray:
+    """The lookup that suits a packed table."""
+    if weight.dtype is quint4x2:
+        return _embedding("embedding_4bit", quint4x2, weight, indices, False)
+    return _embedding("embedding_byte", quint8, weight, indices, False)
 
 
 def _embedding(op: str, dtype: DType, weight: Any, indices: Any, pruned_weights: Any) -> np.ndarray:
     p = _packed(op, weight, dtype)
-    if _checks.flag(op, "pruned_weights", pruned_weights):
+    if pruned_weights is not False and _checks.flag(op, "pruned_weights", pruned_weights):
         raise NotImplementedError(
             f"{op}: pruned_weights must be False; got {pruned_weights!r}. Only embedding bags take pruned tables"
         )
     index = _integers(op, "indices", indices)
     if index.ndim not in (1, 2):
         raise ValueError(f"{op}: indices must have 1 or 2 dimensions; got shape {index.shape}")
-    out = _bags(op, p, index.reshape(-1), _NO_OFFSETS, 1, index.size)
-    return out.reshape(*index.shape, p.shape[1])
+    out = _bags(op, p, index.ravel(), _NO_OFFSETS, 1, index.size)
+    return out if index.ndim == 1 else out.reshape(*index.shape, p.shape[1])
 
 
 def embedding_byte(weight: PackedEmbedding, indices: np.ndarray, pruned_weights: bool = False) -> np.ndarray:
@@ -256,7 +269,7 @@ def _embedding_bag(
     include_last_offset: Any,
 ) -> np.ndarray:
     p = _packed(op, weight, dtype)
-    if _checks.integer(op, "mode", mode, 0, 2) != 0:
+    if (type(mode) is not int or mode != 0) and _checks.integer(op, "mode", mode, 0, 2) != 0:
         warnings.warn(f"{op}: mode {mode} is ignored, as in torch: the rows of a bag are summed", stacklevel=3)
     pruned_weights = _checks.flag(op, "pruned_weights", pruned_weights)
     include_last_offset = _checks.flag(op, "include_last_offset", include_last_offset)
@@ -283,11 +296,11 @@ def _embedding_bag(
                 f"{op}: offsets must start at 0, never decrease and be at most {index.size}, the number of indices;"
                 f" got {offset[bad]} at position {bad}"
             )
-        if not include_last_offset:
-            offset = np.append(offset, np.int64(index.size))
-        elif not offset.size:
-            raise ValueError(f"{op}: offsets must have at least one element with include_last_offset; got none")
-        bags = offset.size - 1
+        bags = offset.size
+        if include_last_offset:
+            if not bags:
+                raise ValueError(f"{op}: offsets must have at least one element with include_last_offset; got none")
+            bags -= 1
     else:
         raise ValueError(f"{op}: indices must have 1 or 2 dimensions; got shape {index.shape}")
 
@@ -318,7 +331,7 @@ def _embedding_bag(
             raise IndexError(
                 f"{op}: compressed_indices_mapping must be {accepted}; got {mapping[bad]} at position {bad}"
             )
-    return _bags(op, p, index.reshape(-1), offset, fixed, bags, weights, mapping)
+    return _bags(op, p, index.ravel(), offset, fixed, bags, weights, mapping)
 
 
 def embedding_bag_byte(

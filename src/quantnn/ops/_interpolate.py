@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import _checks, _threads
-from .._dispatch import kernels
-from ..tensor import QTensor, qint8, qint32, quint8
-from ._pool import Images, adaptive, check_fits, empty, images, logical
+from .. import _checks, _layout, _threads
+from .._dispatch import kernels, planned
+from .._form import Form
+from ..tensor import QTensor, formed, qint8, qint32, quint8
+from ._pool import Images, adaptive, check_fits, images
 
 _DTYPES = (quint8, qint8, qint32)
+_INT64, _FLOAT32, _UINT8 = np.dtype(np.int64), np.dtype(np.float32), np.dtype(np.uint8)
 _MODES = ("nearest", "nearest-exact", "bilinear", "area")
 _OTHER_MODES = ("linear", "trilinear", "bicubic", "lanczos")  # torch has them for float tensors
 
@@ -121,6 +125,59 @@ def interpolate(
     """
     op = "interpolate"
     x = _checks.qtensor(op, "input", input, _DTYPES)
+    plain = (
+        type(mode) is str
+        and (size is None or type(size) is int or (type(size) is tuple and {*map(type, size)} == {int}))
+        and (scale_factor is None or type(scale_factor) is float or type(scale_factor) is int)
+        and (align_corners is None or type(align_corners) is bool)
+        and (recompute_scale_factor is None or type(recompute_scale_factor) is bool)
+        and type(antialias) is bool
+    )
+    plan = (_plan if plain else _plan.__wrapped__)(
+        x._form or x._formed(),
+        x._zero_point,
+        size,
+        scale_factor,
+        mode,
+        align_corners,
+        recompute_scale_factor,
+        antialias,
+    )
+    if mode == "area":
+        if x.ndim == 3:
+            # one row of an image
+            row = QTensor(x._ints[:, :, None], x._dtype, x._scale, x._zero_point)
+            return adaptive(op, plan.cause, row, (1, *plan.size)).squeeze(2)
+        return adaptive(op, plan.cause, x, plan.size)
+    how = plan.how
+    form = how.form
+    out = _layout.empty(plan.out, form.numpy)
+    if out.size:
+        block = (x._block if how.order is None else x._ints.ravel()).reshape(plan.block)
+        plan.run(block, out, plan.arguments, _threads.at_most(plan.threads))
+    y = formed(out.ravel(), form, x._scale, x._zero_point)
+    return y.contiguous() if how.copies else y
+
+
+class _Plan(NamedTuple):
+    """What a resizing does with inputs of one form."""
+
+    cause: str  # the argument that gave the size
+    size: tuple[int, ...]  # of the result's images
+    how: Images
+    block: tuple[int, ...]  # the shape of the input, as the kernel takes it
+    out: tuple[int, ...]  # the same of the result
+    run: Callable[[np.ndarray, np.ndarray, tuple[Any, ...], int], None]
+    arguments: tuple[Any, ...]
+    threads: int  # at most
+
+
+@planned
+def _plan(
+    x: Form, zero_point: int, size: Any, scale_factor: Any, mode: Any, align_corners: Any,
+    recompute_scale_factor: Any, antialias: Any,
+) -> _Plan:  # fmt: skip
+    op = "interpolate"
     if mode not in _MODES + _OTHER_MODES if isinstance(mode, str) else True:
         error = ValueError if isinstance(mode, str) else TypeError
         accepted = ", ".join(map(repr, _MODES))
@@ -137,8 +194,7 @@ def interpolate(
         raise NotImplementedError(f"{op}: antialias is not implemented for quantized tensors; leave it False")
     if mode in _OTHER_MODES:
         raise NotImplementedError(f"{op}: mode {mode!r} is not implemented for quantized tensors; use one of {_MODES}")
-    ints = x._ints
-    shape = ints.shape
+    shape = x.shape
     if not 3 <= len(shape) <= 5:
         raise ValueError(f"{op}: input must have shape (N, C, H, W) or (N, C, D, H, W); got {shape}")
     if mode == "bilinear" and len(shape) != 4:
@@ -164,29 +220,27 @@ def interpolate(
         if recompute:
             factors = None
     cause = "size" if scale_factor is None else "scale_factor"
-    if mode == "area":
-        if len(shape) == 3:
-            # one row of an image
-            flat = adaptive(op, cause, x, ints[:, :, None], (1, *out_size))
-            result = flat.reshape(flat.shape[:2] + out_size)
-        else:
-            result = adaptive(op, cause, x, ints, out_size)
-    else:
-        source = images(ints, len(spatial))
-        check_fits(op, cause, source, out_size)
-        out = empty(source, out_size, ints.dtype)
-        if out_size == spatial and (mode != "bilinear" or not source.channels_last):
-            out[...] = source.block
-        elif out.size and mode == "bilinear":
-            _bilinear(x, source, out, factors, corners)
-        elif out.size:
-            rates = _rates(spatial, out_size, factors)
-            index = np.empty(sum(out.shape[1:4]), np.int64)
-            threads = _threads.threads_for(out.size, _GRAIN)
-            run = kernels.typed("interpolate", "nearest", x._dtype.ctype)
-            run(source.block, out, index, (1.0,) * (3 - len(rates)) + rates, mode == "nearest-exact", threads)
-        result = logical(source, out, out_size)
-    return QTensor(result, x._dtype, x._scale, x._zero_point)
+    check_fits(op, cause, shape, out_size)
+    how = images(x, out_size)
+    block, out = how.block, how.out
+    run: Callable[..., None] = _copy
+    arguments: tuple[Any, ...] = ()
+    if mode == "bilinear" and (out_size != spatial or how.channels_last):
+        (n, _, *size_in), (_, _, height, width, channels) = block, out
+        block, out = (n, *size_in), (n, height, width, channels)
+        vector = how.channels_last and x.dtype is not qint32
+        split = channels // _BILINEAR_GROUP * _BILINEAR_GROUP if vector else 0
+        rates = _rates(spatial, out_size, factors, corners)
+        run = functools.partial(_bilinear, kernels.typed("interpolate", "bilinear", x.dtype.ctype))
+        arguments = (
+            height + width, 3 * max(width, size_in[1]) * channels + 48, width * channels if 0 < split < channels else 0,
+            *rates, corners, how.channels_last, split, zero_point, x.dtype.qmin, x.dtype.qmax,
+        )  # fmt: skip
+    elif mode != "area" and out_size != spatial:
+        rates = _rates(spatial, out_size, factors)
+        run = functools.partial(_nearest, kernels.typed("interpolate", "nearest", x.dtype.ctype))
+        arguments = (sum(out[1:4]), (1.0,) * (3 - len(rates)) + rates, mode == "nearest-exact")
+    return _Plan(cause, out_size, how, block, out, run, arguments, max(1, math.prod(out) // _GRAIN))
 
 
 def _rates(
@@ -201,29 +255,20 @@ def _rates(
     return tuple(float(f32(n) / f32(o)) for n, o in zip(sizes, out_size, strict=True))
 
 
-def _bilinear(x: QTensor, source: Images, out: np.ndarray, factors: tuple[float, ...] | None, corners: bool) -> None:
-    height, width, channels = out.shape[2:]
-    rates = _rates(source.block.shape[2:4], (height, width), factors, corners)
-    vector = source.channels_last and x._dtype is not qint32
-    split = channels // _BILINEAR_GROUP * _BILINEAR_GROUP if vector else 0
-    threads = _threads.threads_for(out.size, _GRAIN)
-    run = kernels.typed("interpolate", "bilinear", x._dtype.ctype)
-    run(
-        source.block[:, 0],
-        out[:, 0],
-        np.empty(height + width, np.int64),
-        np.empty(height + width, np.float32),
-        np.empty((threads, 2, width * channels), np.float32),
-        np.empty(width * channels if 0 < split < channels else 0, np.uint8),
-        *rates,
-        corners,
-        source.channels_last,
-        split,
-        x._zero_point,
-        x._dtype.qmin,
-        x._dtype.qmax,
-        threads,
-    )
+def _copy(block: np.ndarray, out: np.ndarray, arguments: tuple[Any, ...], threads: int) -> None:
+    out[...] = block
+
+
+def _nearest(kernel: Any, block: np.ndarray, out: np.ndarray, arguments: tuple[Any, ...], threads: int) -> None:
+    size, rates, exact = arguments
+    kernel(block, out, np.empty(size, _INT64), rates, exact, threads)
+
+
+def _bilinear(kernel: Any, block: np.ndarray, out: np.ndarray, arguments: tuple[Any, ...], threads: int) -> None:
+    size, size_scratch, size_rest, *numbers = arguments
+    index, weight = np.empty(size, _INT64), np.empty(size, _FLOAT32)
+    scratch, rest = np.empty((threads, size_scratch), _FLOAT32), np.empty(size_rest, _UINT8)
+    kernel(block, out, index, weight, scratch, rest, *numbers, threads)
 
 
 def _deprecated(name: str) -> None:

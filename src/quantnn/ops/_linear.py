@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import _checks, _threads
+from .. import _checks, _layout, _threads
 from .._dispatch import kernels
-from ..tensor import QTensor, per_tensor_affine, quint8
-from ._packing import check_weight, unpacked
+from .._form import Form, laid
+from ..tensor import QTensor, formed, per_tensor_affine, quint8
+from ._packing import check_weight, keep_plan, unpacked
 
 # multiply-adds that are worth a thread of their own
 _GRAIN = 1 << 22
@@ -25,6 +27,7 @@ class PackedLinear:
         "_bias",
         "_kernel",
         "_per_channel",
+        "_plans",
         "_run",
         "_scale",
         "_zero_point",
@@ -37,6 +40,7 @@ class PackedLinear:
         self.out_features, self.in_features = w.ints.shape
         self._scale, self._zero_point, self._per_channel = w.scale, w.zero_point, w.per_channel
         self._bias = None if w.bias is None else w.bias.copy()
+        self._plans: dict[Form, _Plan] = {}
         module = kernels.linear
         self._run = module.linear
         self._kernel = module.Packed(
@@ -172,19 +176,34 @@ def run_linear(op: str, x: QTensor, packed: PackedLinear, scale: float, zero_poi
     if type(packed) is not PackedLinear:
         _packed(op, packed)
     scale, zero_point = _checks.qparams(op, scale, zero_point, quint8)
-    ints = x._ints
-    shape = ints.shape
+    form = x._form or x._formed()
+    plan = packed._plans.get(form) or keep_plan(packed._plans, form, _plan(op, packed, form))
+    rows, out_rows, result, threads = plan
+    out = _layout.empty(out_rows, result.numpy)
+    packed._run(
+        packed._kernel, x._ints if rows is None else np.ascontiguousarray(x._ints).reshape(rows), out,
+        x._scale, x._zero_point, scale, zero_point, relu, _threads.at_most(threads),
+    )  # fmt: skip
+    return formed(out.ravel(), result, scale, zero_point, out if rows is None else None)
+
+
+class _Plan(NamedTuple):
+    """What a linear layer does with inputs of one form."""
+
+    x: tuple[int, int] | None  # rows, K; None if the input has that shape, contiguous
+    out: tuple[int, int]  # rows, N
+    form: Form  # of the result
+    threads: int  # at most
+
+
+def _plan(op: str, packed: PackedLinear, x: Form) -> _Plan:
+    """Check an input's shape and plan for it."""
     n, k = packed.out_features, packed.in_features
+    shape = x.shape
     if len(shape) < 2 or shape[-1] != k:
         raise ValueError(f"{op}: input must have shape (*, {k}) with at least 2 dimensions; got {shape}")
-    if not ints.flags.c_contiguous:
-        ints = np.ascontiguousarray(ints)
-    if len(shape) > 2:
-        rows = ints.size // k if k else int(np.prod(shape[:-1]))
-        ints = ints.reshape(rows, k)
-    rows = ints.shape[0]
-    out = np.empty((rows, n), np.uint8)
-    work = rows * n * k
-    threads = 1 if work < 2 * _GRAIN else _threads.threads_for(work, _GRAIN)
-    packed._run(packed._kernel, ints, out, x._scale, x._zero_point, scale, zero_point, relu, threads)
-    return QTensor(out if len(shape) == 2 else out.reshape((*shape[:-1], n)), quint8, scale, zero_point)
+    rows = math.prod(shape[:-1])
+    as_it_is = len(shape) == 2 and x.plain
+    return _Plan(
+        None if as_it_is else (rows, k), (rows, n), laid(quint8, (*shape[:-1], n)), max(1, rows * n * k // _GRAIN)
+    )

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import _checks, _layout, _threads
-from .._dispatch import kernels
-from ..tensor import QTensor, qint8, qint32, quint8
+from .._dispatch import kernels, planned
+from .._form import Form, channels_last, laid, lies
+from ..tensor import QTensor, formed, inverse, qint8, qint32, quint8
 
 _DTYPES = (quint8, qint8, qint32)
 _GRAIN = 1 << 14  # elements for each thread
 _ROW = 512  # elements that a kernel's inner loop should have at least
+_FLOAT32, _INT64 = np.dtype(np.float32), np.dtype(np.int64)
+_NOTHING = object()
 
 
 def check_eps(op: str, eps: Any) -> float:
@@ -25,58 +29,93 @@ def check_eps(op: str, eps: Any) -> float:
     return value
 
 
-def _batch_norm(
-    op: str,
-    ranks: tuple[int, ...],
-    relu: bool,
-    qx: Any,
-    weight: Any,
-    bias: Any,
-    mean: Any,
-    var: Any,
-    eps: Any,
-    output_scale: Any,
-    output_zero_point: Any,
-) -> QTensor:
-    x = _checks.qtensor(op, "qx", qx, _DTYPES)
-    if x.ndim not in ranks:
-        accepted = " or ".join(map(str, ranks))
-        raise ValueError(f"{op}: qx must have {accepted} dimensions, (N, C, ...); got shape {tuple(x.shape)}")
-    dtype = x._dtype
-    channels = (x.shape[1],)
-    arrays = []
-    for name, value in (("weight", weight), ("bias", bias), ("mean", mean), ("var", var)):
-        if value is None:
-            raise ValueError(f"{op}: {name} must be a float32 array of shape {channels}; got None")
-        arrays.append(_checks.float_array(op, name, value, channels))
-    eps = check_eps(op, eps)
-    scale, zero_point = _checks.qparams(op, output_scale, output_zero_point, dtype)
-    # several pixels of few channels are one row to the kernel
-    row = channels[0] * (1 if dtype is qint32 else max(1, _ROW // max(1, channels[0])))
-    alpha, beta = np.empty(row, np.float32), np.empty(row, np.float32)
-    kernels.normalization.batch_norm_parameters(*arrays, eps, x._scale, scale, alpha, beta)
+class _Plan(NamedTuple):
+    """What a normalization does with inputs of one form and the numbers of one layer."""
 
-    ints = x._ints if x.ndim == 2 else _layout.channels_last(x._ints)
-    ints = np.ascontiguousarray(ints)
-    out = np.empty(ints.shape, dtype.numpy)
-    if out.size:
-        kernel = kernels.typed("normalization", "batch_norm", dtype.ctype)
-        kernel(
-            ints.reshape(-1),
-            out.reshape(-1),
-            alpha,
-            beta,
-            x._zero_point,
-            zero_point,
-            max(dtype.qmin, zero_point) if relu else dtype.qmin,
-            dtype.qmax,
-            _threads.threads_for(out.size, _GRAIN),
-        )
-    if x.ndim == 3:
-        out = np.ascontiguousarray(_layout.channels_first(out))
-    elif x.ndim > 3:
-        out = _layout.channels_first(out)
-    return QTensor(out, dtype, scale, zero_point)
+    kernel: Callable[..., Any]
+    order: tuple[int, ...] | None  # the axes by which the input is read; None: as it lies
+    block: tuple[int, ...]  # the shape of input and output then
+    form: Form  # of the result
+    copies: bool  # whether it then goes from channels-last to contiguous memory
+    vector: tuple[int, ...]  # the shape of weight, bias and the like
+    known: list[tuple[Any, ...]]  # the last of these that were found right, and what the kernel gets for them
+    arguments: tuple[Any, ...]  # of the kernel
+    scratch: int  # floats
+    threads: int  # at most; 0 without elements
+
+
+def _reading(x: Form, order: tuple[int, ...]) -> tuple[int, ...] | None:
+    return None if lies(x.shape, x.strides, order, x.numpy.itemsize) else order
+
+
+# By the name of the operator: the numbers of dimensions that it takes.
+_RANKS = {"batch_norm": (2, 3, 4, 5), "batch_norm1d": (2, 3), "batch_norm2d": (4,), "batch_norm3d": (5,)}
+
+
+def run_batch_norm(
+    op: str, qx: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: Any, scale: Any, zero_point: Any
+) -> QTensor:
+    """A batch norm by its name."""
+    x = _checks.qtensor(op, "qx", qx, _DTYPES)
+    if type(eps) is not float:
+        eps = check_eps(op, eps)
+    if type(scale) is not float or type(zero_point) is not int:
+        scale, zero_point = _checks.qparams(op, scale, zero_point, x._dtype)
+    p = _batch_plan(op, x._form or x._formed(), x._scale, x._zero_point, eps, scale, zero_point)
+    kernel, order, shape, form, copies, _, known, arguments, size, threads = p
+    w, b, m, v, arrays = known[0]
+    if weight is not w or bias is not b or mean is not m or var is not v:
+        arrays = _vectors(op, p, weight=weight, bias=bias, mean=mean, var=var)
+    out = _layout.empty(shape, form.numpy)
+    if threads:
+        block = x._block if order is None else _layout.ordered(x._ints, order)
+        scratch = np.empty(size, _FLOAT32)
+        kernel(block, out, *arrays, eps, x._scale, scale, scratch, *arguments, _threads.at_most(threads))
+    y = formed(out, form, scale, zero_point)
+    return y.contiguous() if copies else y
+
+
+def _vectors(op: str, p: _Plan, **given: Any) -> list[np.ndarray]:
+    """Check weight, bias and the like; those that need no conversion are known the next time."""
+    arrays = []
+    for name, x in given.items():
+        if x is None:
+            raise ValueError(f"{op}: {name} must be a float32 array of shape {p.vector}; got None")
+        arrays.append(_checks.float_array(op, name, x, p.vector))
+    if all(map(operator.is_, arrays, given.values())):
+        p.known[0] = (*given.values(), arrays)
+    return arrays
+
+
+@planned
+def _batch_plan(
+    op: str, x: Form, x_scale: float, x_zero_point: int, eps: float, scale: float, zero_point: int
+) -> _Plan:
+    dtype, shape = x.dtype, x.shape
+    name = op.removesuffix("_relu")
+    n = len(shape)
+    if n not in _RANKS[name]:
+        accepted = " or ".join(map(str, _RANKS[name]))
+        raise ValueError(f"{op}: qx must have {accepted} dimensions, (N, C, ...); got shape {shape}")
+    check_eps(op, eps)
+    _checks.qparams(op, scale, zero_point, dtype)
+    channels = shape[1]
+    # several pixels of few channels are one row to the kernel
+    row = channels * (1 if dtype is qint32 else max(1, _ROW // max(1, channels)))
+    order = channels_last(n)
+    lo = max(dtype.qmin, zero_point) if op != name else dtype.qmin
+    return _Plan(
+        kernels.typed("normalization", "batch_norm", dtype.ctype),
+        _reading(x, order),
+        (x.size,),
+        laid(dtype, shape, order),
+        n == 3,
+        (channels,),
+        [(_NOTHING,) * 5],
+        (row, x_zero_point, zero_point, lo, dtype.qmax),
+        2 * row + 32,
+        max(1, x.size // _GRAIN) if x.size else 0,
+    )
 
 
 def batch_norm(
@@ -131,8 +170,7 @@ def batch_norm(
     array([[ 7, 11],
            [15, 27]], dtype=uint8)
     """
-    args = (qx, weight, bias, mean, var, eps, output_scale, output_zero_point)
-    return _batch_norm("batch_norm", (2, 3, 4, 5), False, *args)
+    return run_batch_norm("batch_norm", qx, weight, bias, mean, var, eps, output_scale, output_zero_point)
 
 
 def batch_norm_relu(
@@ -146,8 +184,7 @@ def batch_norm_relu(
     output_zero_point: int,
 ) -> QTensor:
     """`batch_norm`, then ReLU. torch's ``torch.ops.quantized.batch_norm_relu``."""
-    args = (qx, weight, bias, mean, var, eps, output_scale, output_zero_point)
-    return _batch_norm("batch_norm_relu", (2, 3, 4, 5), True, *args)
+    return run_batch_norm("batch_norm_relu", qx, weight, bias, mean, var, eps, output_scale, output_zero_point)
 
 
 def batch_norm1d(
@@ -161,8 +198,7 @@ def batch_norm1d(
     output_zero_point: int,
 ) -> QTensor:
     """`batch_norm` for (N, C) and (N, C, L). torch's ``torch.ops.quantized.batch_norm1d``."""
-    args = (qx, weight, bias, mean, var, eps, output_scale, output_zero_point)
-    return _batch_norm("batch_norm1d", (2, 3), False, *args)
+    return run_batch_norm("batch_norm1d", qx, weight, bias, mean, var, eps, output_scale, output_zero_point)
 
 
 def batch_norm1d_relu(
@@ -176,8 +212,7 @@ def batch_norm1d_relu(
     output_zero_point: int,
 ) -> QTensor:
     """`batch_norm1d`, then ReLU. torch's ``torch.ops.quantized.batch_norm1d_relu``."""
-    args = (qx, weight, bias, mean, var, eps, output_scale, output_zero_point)
-    return _batch_norm("batch_norm1d_relu", (2, 3), True, *args)
+    return run_batch_norm("batch_norm1d_relu", qx, weight, bias, mean, var, eps, output_scale, output_zero_point)
 
 
 def batch_norm2d(
@@ -191,8 +226,7 @@ def batch_norm2d(
     output_zero_point: int,
 ) -> QTensor:
     """`batch_norm` for (N, C, H, W). torch's ``torch.ops.quantized.batch_norm2d``."""
-    args = (qx, weight, bias, mean, var, eps, output_scale, output_zero_point)
-    return _batch_norm("batch_norm2d", (4,), False, *args)
+    return run_batch_norm("batch_norm2d", qx, weight, bias, mean, var, eps, output_scale, output_zero_point)
 
 
 def batch_norm2d_relu(
@@ -206,8 +240,7 @@ def batch_norm2d_relu(
     output_zero_point: int,
 ) -> QTensor:
     """`batch_norm2d`, then ReLU. torch's ``torch.ops.quantized.batch_norm2d_relu``."""
-    args = (qx, weight, bias, mean, var, eps, output_scale, output_zero_point)
-    return _batch_norm("batch_norm2d_relu", (4,), True, *args)
+    return run_batch_norm("batch_norm2d_relu", qx, weight, bias, mean, var, eps, output_scale, output_zero_point)
 
 
 def batch_norm3d(
@@ -221,8 +254,7 @@ def batch_norm3d(
     output_zero_point: int,
 ) -> QTensor:
     """`batch_norm` for (N, C, D, H, W). torch's ``torch.ops.quantized.batch_norm3d``."""
-    args = (qx, weight, bias, mean, var, eps, output_scale, output_zero_point)
-    return _batch_norm("batch_norm3d", (5,), False, *args)
+    return run_batch_norm("batch_norm3d", qx, weight, bias, mean, var, eps, output_scale, output_zero_point)
 
 
 def batch_norm3d_relu(
@@ -236,8 +268,7 @@ def batch_norm3d_relu(
     output_zero_point: int,
 ) -> QTensor:
     """`batch_norm3d`, then ReLU. torch's ``torch.ops.quantized.batch_norm3d_relu``."""
-    args = (qx, weight, bias, mean, var, eps, output_scale, output_zero_point)
-    return _batch_norm("batch_norm3d_relu", (5,), True, *args)
+    return run_batch_norm("batch_norm3d_relu", qx, weight, bias, mean, var, eps, output_scale, output_zero_point)
 
 
 def check_normalized_shape(op: str, shape: Any) -> tuple[int, ...]:
@@ -248,15 +279,16 @@ def check_normalized_shape(op: str, shape: Any) -> tuple[int, ...]:
     return tuple(_checks.integer(op, "normalized_shape", n, 0) for n in dims)
 
 
-def _affine(op: str, weight: Any, bias: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """`weight` and `bias` as flat float32 arrays; 1 and 0 where they are missing."""
-    if weight is None:
-        weight = np.ones(shape, np.float32)
-    if bias is None:
-        bias = np.zeros(shape, np.float32)
-    weight = _checks.float_array(op, "weight", weight, shape)
-    bias = _checks.float_array(op, "bias", bias, shape)
-    return weight.reshape(-1), bias.reshape(-1)
+def _affine(op: str, p: _Plan, weight: Any, bias: Any) -> list[np.ndarray]:
+    """Check a weight and a bias, 1 and 0 where they are missing; the same as `_vectors`, with flat arrays."""
+    arrays = (
+        np.ones(p.vector, np.float32) if weight is None else _checks.float_array(op, "weight", weight, p.vector),
+        np.zeros(p.vector, np.float32) if bias is None else _checks.float_array(op, "bias", bias, p.vector),
+    )
+    flat = [a.ravel() for a in arrays]
+    if (weight is None or weight is arrays[0]) and (bias is None or bias is arrays[1]):
+        p.known[0] = (weight, bias, flat)
+    return flat
 
 
 def layer_norm(
@@ -312,97 +344,130 @@ def layer_norm(
     """
     op = "layer_norm"
     x = _checks.qtensor(op, "input", input, _DTYPES)
-    shape = check_normalized_shape(op, normalized_shape)
-    if tuple(x.shape[-len(shape) :]) != shape:
-        raise ValueError(f"{op}: input must have a shape that ends in normalized_shape, {shape}; got {tuple(x.shape)}")
-    dtype = x._dtype
-    weight, bias = _affine(op, weight, bias, shape)
-    eps = check_eps(op, eps)
-    scale, zero_point = _checks.qparams(op, output_scale, output_zero_point, dtype)
-    ints = np.ascontiguousarray(x._ints)
-    out = np.empty(ints.shape, dtype.numpy)
-    if out.size:
-        kernel = kernels.typed("normalization", "layer_norm", dtype.ctype)
-        kernel(
-            ints.reshape(-1, weight.size),
-            out.reshape(-1, weight.size),
-            weight,
-            bias,
-            x._scale,
-            x._zero_point,
-            eps,
-            _inverse(scale),
-            zero_point,
-            dtype.qmin,
-            dtype.qmax,
-            _threads.threads_for(out.size, _GRAIN),
-        )
-    return QTensor(out, dtype, scale, zero_point)
+    if type(eps) is not float:
+        eps = check_eps(op, eps)
+    if type(output_scale) is not float or type(output_zero_point) is not int:
+        output_scale, output_zero_point = _checks.qparams(op, output_scale, output_zero_point, x._dtype)
+    form = x._form or x._formed()
+    shape = normalized_shape
+    if type(shape) is not tuple or {*map(type, shape)} != {int}:
+        shape = check_normalized_shape(op, shape)
+    p = _layer_plan(form, x._scale, x._zero_point, shape, eps, output_scale, output_zero_point)
+    kernel, order, rows, result, _, _, known, arguments, _, threads = p
+    w, b, arrays = known[0]
+    if weight is not w or bias is not b:
+        arrays = _affine(op, p, weight, bias)
+    out = _layout.empty(rows, form.numpy)
+    if threads:
+        block = x._block if order is None else x._ints.ravel()
+        kernel(block.reshape(rows), out, *arrays, *arguments, _threads.at_most(threads))
+    return formed(out.ravel(), result, output_scale, output_zero_point)
 
 
-def _inverse(scale: float) -> np.float32:
-    with np.errstate(over="ignore"):
-        return np.float32(1) / np.float32(scale)
-
-
-def _group_norm(
-    op: str, x: QTensor, groups: int, weight: Any, bias: Any, eps: Any, output_scale: Any, output_zero_point: Any
-) -> QTensor:
-    dtype = x._dtype
-    n, channels = x.shape[:2]
-    weighted = weight is not None
-    weight, bias = _affine(op, weight, bias, (channels,))
-    eps = check_eps(op, eps)
-    scale, zero_point = _checks.qparams(op, output_scale, output_zero_point, dtype)
-    common = (
-        x._scale,
-        x._zero_point,
-        eps,
-        _inverse(scale),
-        zero_point,
-        dtype.qmin,
-        dtype.qmax,
-        _threads.threads_for(x._ints.size, _GRAIN),
+@planned
+def _layer_plan(
+    x: Form, x_scale: float, x_zero_point: int, shape: tuple[int, ...], eps: float, scale: float, zero_point: int
+) -> _Plan:
+    op, dtype = "layer_norm", x.dtype
+    check_normalized_shape(op, shape)
+    if x.shape[-len(shape) :] != shape:
+        raise ValueError(f"{op}: input must have a shape that ends in normalized_shape, {shape}; got {x.shape}")
+    check_eps(op, eps)
+    _checks.qparams(op, scale, zero_point, dtype)
+    row = math.prod(shape)
+    return _Plan(
+        kernels.typed("normalization", "layer_norm", dtype.ctype),
+        _reading(x, tuple(range(len(x.shape)))),
+        (x.size // row if row else 0, row),
+        laid(dtype, x.shape),
+        False,
+        shape,
+        [(_NOTHING,) * 3],
+        (x_scale, x_zero_point, eps, inverse(scale), zero_point, dtype.qmin, dtype.qmax),
+        0,
+        max(1, x.size // _GRAIN) if x.size else 0,
     )
-    if x.ndim == 4 and _layout.is_channels_last(x._ints):
-        ints = _layout.channels_last(x._ints)
-        out = np.empty(ints.shape, dtype.numpy)
-        if out.size:
-            # which channels torch's vector loops reach depends on the number of pixels
-            pixels, run = out.shape[1] * out.shape[2], channels // groups
-            if pixels >= 512 or run % 32 == 0:
-                run = channels
-            vectors = run // 32 * 32
-            if vectors == 0:
-                run = channels
-            row = channels
-            if run == channels and vectors in (0, channels) and dtype is not qint32:
-                # several pixels of few channels are one row to the kernel
-                run = row = channels * max(1, _ROW // channels)
-                vectors = row if vectors else 0
-            parts = -(-common[-1] // n)
-            kernels.typed("normalization", "group_norm_last", dtype.ctype)(
-                ints.reshape(n, pixels, channels),
-                out.reshape(n, pixels, channels),
-                weight,
-                bias,
-                np.empty((n, parts, 3, channels), np.int64),
-                np.empty((n, row), np.float32),
-                np.empty((n, row), np.float32),
-                weighted,
-                groups,
-                run,
-                vectors,
-                *common,
-            )
-        return QTensor(_layout.channels_first(out), dtype, scale, zero_point)
-    ints = np.ascontiguousarray(x._ints)
-    out = np.empty(ints.shape, dtype.numpy)
-    if out.size:
-        kernels.typed("normalization", "group_norm", dtype.ctype)(
-            ints.reshape(n, channels, -1), out.reshape(n, channels, -1), weight, bias, groups, *common
-        )
-    return QTensor(out, dtype, scale, zero_point)
+
+
+def run_group_norm(
+    op: str, input: Any, groups: int | None, weight: Any, bias: Any, eps: Any, scale: Any, zero_point: Any
+) -> QTensor:
+    """Group norm under the name that errors give it; without `groups`, each channel is one."""
+    x = _checks.qtensor(op, "input", input, _DTYPES)
+    if groups is not None and type(groups) is not int:
+        groups = _checks.integer(op, "num_groups", groups, 1)
+    if type(eps) is not float:
+        eps = check_eps(op, eps)
+    if type(scale) is not float or type(zero_point) is not int:
+        scale, zero_point = _checks.qparams(op, scale, zero_point, x._dtype)
+    form = x._form or x._formed()
+    p = _group_plan(op, form, x._scale, x._zero_point, groups, weight is not None, eps, scale, zero_point)
+    kernel, order, shape, result, _, _, known, arguments, size, most = p
+    w, b, arrays = known[0]
+    if weight is not w or bias is not b:
+        arrays = _affine(op, p, weight, bias)
+    out = _layout.empty(shape, form.numpy)
+    if most:
+        threads = _threads.at_most(most)
+        block = (x._block if order is None else x._ints.ravel()).reshape(shape)
+        if size:
+            n, _, channels = shape
+            sums = np.empty((n, -(-threads // n), 3, channels), _INT64)
+            kernel(block, out, *arrays, sums, np.empty(size, _FLOAT32), *arguments, threads)
+        else:
+            kernel(block, out, *arrays, *arguments, threads)
+    return formed(out.ravel(), result, scale, zero_point)
+
+
+@planned
+def _group_plan(
+    op: str, x: Form, x_scale: float, x_zero_point: int, groups: int | None, weighted: bool, eps: float, scale: float,
+    zero_point: int,
+) -> _Plan:  # fmt: skip
+    dtype, shape = x.dtype, x.shape
+    if len(shape) < 3:
+        raise ValueError(f"{op}: input must have at least 3 dimensions, (N, C, ...); got shape {shape}")
+    n, channels = shape[:2]
+    groups = max(1, channels) if groups is None else _checks.integer(op, "num_groups", groups, 1)
+    if channels % groups:
+        raise ValueError(f"{op}: num_groups must divide the {channels} channels of input; got {groups}")
+    check_eps(op, eps)
+    _checks.qparams(op, scale, zero_point, dtype)
+    pixels = math.prod(shape[2:])
+    numbers = (x_scale, x_zero_point, eps, inverse(scale), zero_point, dtype.qmin, dtype.qmax)
+    order = channels_last(len(shape))
+    last = len(shape) == 4 and lies(shape, x.strides, order, x.numpy.itemsize)
+    scratch = 0
+    arguments: tuple[Any, ...] = (groups, *numbers)
+    if last:
+        # which channels torch's vector loops reach depends on the number of pixels
+        run = channels // groups
+        if pixels >= 512 or run % 32 == 0:
+            run = channels
+        vectors = run // 32 * 32
+        if vectors == 0:
+            run = channels
+        row = channels
+        if run == channels and vectors in (0, channels) and dtype is not qint32:
+            # several pixels of few channels are one row to the kernel
+            run = row = channels * max(1, _ROW // max(1, channels))
+            vectors = row if vectors else 0
+        scratch = (2 * n + 1) * (row + 16)
+        arguments = (row, weighted, groups, run, vectors, *numbers)
+    else:
+        order = tuple(range(len(shape)))
+    return _Plan(
+        kernels.typed("normalization", "group_norm_last" if last else "group_norm", dtype.ctype),
+        None if last else _reading(x, order),
+        (n, pixels, channels) if last else (n, channels, pixels),
+        laid(dtype, shape, order),
+        False,
+        (channels,),
+        [(_NOTHING,) * 3],
+        arguments,
+        scratch,
+        max(1, x.size // _GRAIN) if x.size else 0,
+    )
 
 
 def group_norm(
@@ -457,14 +522,9 @@ def group_norm(
     array([[[ 28, 228],
             [ 28, 228]]], dtype=uint8)
     """
-    op = "group_norm"
-    x = _checks.qtensor(op, "input", input, _DTYPES)
-    if x.ndim < 3:
-        raise ValueError(f"{op}: input must have at least 3 dimensions, (N, C, ...); got shape {tuple(x.shape)}")
-    groups = _checks.integer(op, "num_groups", num_groups, 1)
-    if x.shape[1] % groups:
-        raise ValueError(f"{op}: num_groups must divide the {x.shape[1]} channels of input; got {groups}")
-    return _group_norm(op, x, groups, weight, bias, eps, output_scale, output_zero_point)
+    if num_groups is None:
+        raise TypeError("group_norm: num_groups must be an int; got None")
+    return run_group_norm("group_norm", input, num_groups, weight, bias, eps, output_scale, output_zero_point)
 
 
 def instance_norm(
@@ -515,8 +575,4 @@ def instance_norm(
     array([[[ 28, 228],
             [ 28, 228]]], dtype=uint8)
     """
-    op = "instance_norm"
-    x = _checks.qtensor(op, "input", input, _DTYPES)
-    if x.ndim < 3:
-        raise ValueError(f"{op}: input must have at least 3 dimensions, (N, C, ...); got shape {tuple(x.shape)}")
-    return _group_norm(op, x, max(1, x.shape[1]), weight, bias, eps, output_scale, output_zero_point)
+    return run_group_norm("instance_norm", input, None, weight, bias, eps, output_scale, output_zero_point)

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from .. import _checks
+from .._form import Form
 from ..tensor import QTensor, per_channel_affine, per_tensor_affine, qint8
+
+_P = TypeVar("_P")
+
+
+def keep_plan(plans: dict[Form, _P], form: Form, plan: _P) -> _P:
+    """Keep a packed layer's plan for inputs of one form, of which it has a few."""
+    if len(plans) >= 16:
+        plans.clear()
+    plans[form] = plan
+    return plan
 
 
 class Weight(NamedTuple):

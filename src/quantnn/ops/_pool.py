@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from operator import lt
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import _checks, _layout, _threads
-from .._dispatch import kernels
-from ..tensor import QTensor, qint8, qint32, quint8
+from .._dispatch import kernels, planned
+from .._form import Form, channels_last, laid, lies
+from ..tensor import DType, QTensor, formed, qint8, qint32, quint8
 
 _DTYPES = (quint8, qint8, qint32)
+
+# Float arrays, as far as maxima are concerned.
+_FLOAT = DType("float32", np.float32, -math.inf, math.inf, 32, "float")
 
 # Input elements that a thread should have to itself.
 _GRAIN = 1 << 15
@@ -26,51 +29,41 @@ _AVERAGE_GROUP = 16
 _ADAPTIVE_GROUP = 8
 
 
-# By the number of spatial dimensions: ones for the missing ones, and the axes to channels-last order and back.
-_ONES = {1: (1, 1), 2: (1,), 3: ()}
-_TO_LAST = {2: (0, 2, 3, 1), 3: (0, 2, 3, 4, 1)}
-_TO_FIRST = {2: (0, 3, 1, 2), 3: (0, 4, 1, 2, 3)}
-
-
 class Images(NamedTuple):
-    """A tensor with spatial dimensions as the kernels want it."""
+    """How kernels go through a tensor with spatial dimensions."""
 
-    block: np.ndarray  # (images, D, H, W, channels); channels is 1 unless channels-last
+    order: tuple[int, ...] | None  # the axes by which it is read; None: as it lies
+    block: tuple[int, ...]  # (images, D, H, W, channels) then; channels is 1 unless channels-last
     channels_last: bool  # which of torch's two rules applies
-    lead: tuple[int, ...]  # (N, C), or (C,) without a batch
-    as_channels_last: bool  # the order of the result
+    out: tuple[int, ...]  # the same of the result
+    form: Form  # of the result
+    copies: bool  # whether the result then goes from channels-last to contiguous memory
 
 
-def images(a: np.ndarray, spatial: int) -> Images:
-    """View `a`, whose last `spatial` dimensions are those of images, as a block; copy it only if it is not dense."""
-    shape = a.shape
-    lead, size = shape[:-spatial], _ONES[spatial] + shape[-spatial:]
-    if len(lead) == 2:
-        last = a.transpose(_TO_LAST[spatial])
-        if last.flags.c_contiguous:
-            # NumPy's copies may change the stride of a dimension of size 1: look at strides only where both orders fit
-            order = not a.flags.c_contiguous or _layout.suggests_channels_last(shape, a.strides)
-            return Images(last.reshape((lead[0], *size, lead[1])), True, lead, order)
-    count = math.prod(lead)
-    return Images(np.ascontiguousarray(a).reshape((count, *size, 1)), False, lead, False)
-
-
-def empty(x: Images, out: Sequence[int], dtype: np.dtype[Any]) -> np.ndarray:
-    """The block of a result with spatial sizes `out`."""
-    shape = x.block.shape
-    return np.empty((shape[0], *_ONES[len(out)], *out, shape[4]), dtype)
-
-
-def logical(x: Images, block: np.ndarray, out: Sequence[int]) -> np.ndarray:
-    """A result's block in the logical shape (N, C, ...), in torch's memory order."""
-    if not x.channels_last:
-        return block.reshape((*x.lead, *out))
-    n, channels = x.lead
-    array = block.reshape((n, *out, channels)).transpose(_TO_FIRST[len(out)])
-    if x.as_channels_last:
-        return array
-    # C = 1 or a 1x1 input: both orders hold it, and torch's choice is the contiguous one
-    return np.ascontiguousarray(array).reshape(-1).reshape(n, channels, *out)
+def images(x: Form, out: tuple[int, ...]) -> Images:
+    """How to go through `x`, whose last dimensions are those of images, for a result of the spatial sizes `out`."""
+    shape, strides, itemsize = x.shape, x.strides, x.numpy.itemsize
+    n, spatial = len(shape), len(out)
+    lead, ones = shape[:-spatial], (1,) * (3 - spatial)
+    contiguous = lies(shape, strides, range(n), itemsize)
+    order: tuple[int, ...] | None = None
+    channels, copies = 1, False
+    last = len(lead) == 2 and lies(shape, strides, channels_last(n), itemsize)
+    if last:
+        order, channels = channels_last(n), lead[1]
+        if contiguous and not _layout.suggests_channels_last(shape, strides):
+            # C = 1 or 1x1 images: both orders hold them, and torch's choice is the contiguous one
+            copies = channels > 1 and math.prod(out) > 1
+            order = order if copies else None
+    count = math.prod(lead) // channels if channels else lead[0]
+    return Images(
+        None if last or contiguous else tuple(range(n)),
+        (count, *ones, *shape[-spatial:], channels),
+        last,
+        (count, *ones, *out, channels),
+        laid(x.dtype, (*lead, *out), order),
+        copies,
+    )
 
 
 def _check_shape(op: str, shape: tuple[int, ...], ranks: tuple[int, ...]) -> None:
@@ -83,16 +76,16 @@ def _check_shape(op: str, shape: tuple[int, ...], ranks: tuple[int, ...]) -> Non
         raise ValueError(f"{op}: input must have no dimension of size 0 except the batch; got shape {shape}")
 
 
-def check_fits(op: str, name: str, x: Images, out: Sequence[int]) -> None:
+def check_fits(op: str, name: str, shape: tuple[int, ...], out: tuple[int, ...]) -> None:
     """Refuse sizes of a result that no memory has."""
-    if math.prod(out) * x.block.shape[0] * x.block.shape[4] >= 2**60:
-        raise ValueError(f"{op}: {name} must leave a result that fits into memory; got {tuple(out)}")
+    if math.prod((*shape[: -len(out)], *out)) >= 2**60:
+        raise ValueError(f"{op}: {name} must leave a result that fits into memory; got {out}")
 
 
-def _stride(op: str, stride: Any, kernel: tuple[int, ...]) -> tuple[int, ...]:
-    if stride is None or (isinstance(stride, (tuple, list)) and not stride):
-        return kernel
-    return _checks.integers(op, "stride", stride, len(kernel), 1)
+def _steps(op: str, stride: Any) -> tuple[int, ...] | None:
+    if isinstance(stride, (tuple, list)) and not stride:
+        return None
+    return _checks.integers(op, "stride", stride, 2, 1)
 
 
 def _padding(op: str, padding: Any, kernel: tuple[int, ...]) -> tuple[int, ...]:
@@ -106,11 +99,11 @@ def _padding(op: str, padding: Any, kernel: tuple[int, ...]) -> tuple[int, ...]:
 
 def _out_sizes(
     op: str,
-    size: Sequence[int],
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
+    size: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
     ceil_mode: bool,
 ) -> tuple[int, ...]:
     sizes = []
@@ -186,74 +179,102 @@ def max_pool2d(
              [13, 15]]]], dtype=uint8)
     """
     op = "max_pool2d"
-    if _checks.flag(op, "return_indices", return_indices):
+    if return_indices is not False and _checks.flag(op, "return_indices", return_indices):
         raise NotImplementedError("max_pool2d: return_indices is not implemented for quantized tensors; leave it False")
-    if isinstance(input, np.ndarray):
+    floats = isinstance(input, np.ndarray)
+    if floats:
         if input.dtype.type is not np.float32:
             raise TypeError(f"{op}: input must be a QTensor or a float32 array; got {_checks.kind(input)}")
-        native = input.dtype.newbyteorder("=")
-        ints, ctype, lowest = input.astype(native, copy=False), "float", -np.inf
+        x = QTensor(input.astype(np.float32, copy=False), _FLOAT, 1.0, 0)
     else:
         x = _checks.qtensor(op, "input", input, _DTYPES)
-        ints, ctype, lowest = x._ints, x._dtype.ctype, x._dtype.qmin
-    _check_shape(op, ints.shape, (3, 4))
+    plan = _max_plan(
+        x._form or x._formed(),
+        kernel_size if type(kernel_size) is int else _checks.integers(op, "kernel_size", kernel_size, 2, 1),
+        stride if stride is None or type(stride) is int else _steps(op, stride),
+        padding if type(padding) is int else _checks.integers(op, "padding", padding, 2, 0),
+        dilation if type(dilation) is int else _checks.integers(op, "dilation", dilation, 2, 1),
+        ceil_mode if type(ceil_mode) is bool else _checks.flag(op, "ceil_mode", ceil_mode),
+    )
+    y = _pooled(x, plan)
+    return y._ints if floats else y
+
+
+class _Plan(NamedTuple):
+    """What a pooling does with inputs of one form."""
+
+    kernel: Any
+    how: Images
+    scratch: int  # elements of scratch memory for each thread
+    dtype: np.dtype  # their type
+    arguments: tuple[Any, ...]  # of the kernel, after the scratch
+    threads: int  # at most; 0 without elements
+
+
+def _pooled(x: QTensor, plan: _Plan) -> QTensor:
+    kernel, how, size, dtype, arguments, most = plan
+    order, shape, _, out_shape, form, copies = how
+    out = _layout.empty(out_shape, form.numpy)
+    if most:
+        block = (x._block if order is None else x._ints.ravel()).reshape(shape)
+        threads = _threads.at_most(most)
+        kernel(block, out, np.empty((threads, size), dtype), *arguments, threads)
+    y = formed(out.ravel(), form, x._scale, x._zero_point)
+    return y.contiguous() if copies else y
+
+
+@planned
+def _max_plan(
+    x: Form,
+    kernel_size: int | tuple[int, ...],
+    stride: int | tuple[int, ...] | None,
+    padding: int | tuple[int, ...],
+    dilation: int | tuple[int, ...],
+    ceil_mode: bool,
+) -> _Plan:
+    op = "max_pool2d"
+    _check_shape(op, x.shape, (3, 4))
     kernel = _checks.integers(op, "kernel_size", kernel_size, 2, 1)
-    steps = _stride(op, stride, kernel)
+    steps = kernel if stride is None else _checks.integers(op, "stride", stride, 2, 1)
     pad = _padding(op, padding, kernel)
     holes = _checks.integers(op, "dilation", dilation, 2, 1)
-    out_size = _out_sizes(op, ints.shape[-2:], kernel, steps, pad, holes, _checks.flag(op, "ceil_mode", ceil_mode))
-    source = images(ints, 2)
-    block = source.block
-    out = empty(source, out_size, ints.dtype)
-    if block.size:
-        threads = _threads.threads_for(block.size, _GRAIN)
-        scratch = np.empty((threads, block.shape[3] * block.shape[4]), ints.dtype)
-        run = kernels.typed("pool", "max_pool", ctype)
-        run(block, out, scratch, (1, *kernel), (1, *steps), (0, *pad), (1, *holes), lowest, threads)
-    result = logical(source, out, out_size)
-    if isinstance(input, np.ndarray):
-        return result
-    return QTensor(result, x._dtype, x._scale, x._zero_point)
+    how = images(x, _out_sizes(op, x.shape[-2:], kernel, steps, pad, holes, ceil_mode))
+    return _Plan(
+        kernels.typed("pool", "max_pool", x.dtype.ctype),
+        how,
+        how.block[3] * how.block[4],
+        x.numpy,
+        ((1, *kernel), (1, *steps), (0, *pad), (1, *holes), x.dtype.qmin),
+        _threads_for(x),
+    )
 
 
-def _average(
-    x: QTensor,
-    source: Images,
-    out_size: tuple[int, ...],
-    kernel: tuple[int, ...],
-    stride: tuple[int, ...],
-    padding: tuple[int, ...],
+def _threads_for(x: Form) -> int:
+    return max(1, x.size // _GRAIN) if x.size else 0
+
+
+def _average_plan(
+    x: Form,
+    how: Images,
+    windows: tuple[tuple[int, ...], ...],
     count_include_pad: bool,
     divisor: int,
     group: int,
-) -> np.ndarray:
-    """Run the kernel of averages; a kernel size of 0 is an adaptive window."""
-    block, dtype = source.block, x._dtype
-    out = empty(source, out_size, block.dtype)
-    if block.size:
-        channels = block.shape[4]
-        vector = source.channels_last and dtype is not qint32
-        split = channels // group * group if vector else 0
-        threads = _threads.threads_for(block.size, _GRAIN)
-        scratch = np.empty((threads, block.shape[3] * channels if channels < _FEW else 1), np.int32)
-        run = kernels.typed("pool", "average", dtype.ctype)
-        run(
-            block,
-            out,
-            scratch,
-            kernel,
-            stride,
-            padding,
-            source.channels_last,
-            count_include_pad,
-            divisor,
-            split,
-            x._zero_point,
-            dtype.qmin,
-            dtype.qmax,
-            threads,
-        )
-    return logical(source, out, out_size)
+    zero_point: int,
+) -> _Plan:
+    """Plan for averages; `windows` are kernel, stride and padding. A kernel size of 0 is an adaptive window."""
+    dtype, channels = x.dtype, how.block[4]
+    vector = how.channels_last and dtype is not qint32
+    split = channels // group * group if vector else 0
+    numbers = (how.channels_last, count_include_pad, divisor, split, zero_point, dtype.qmin, dtype.qmax)
+    return _Plan(
+        kernels.typed("pool", "average", dtype.ctype),
+        how,
+        how.block[3] * channels if channels < _FEW else 1,
+        np.dtype(np.int32),
+        (*windows, *numbers),
+        _threads_for(x),
+    )
 
 
 def avg_pool2d(
@@ -313,40 +334,58 @@ def avg_pool2d(
     """
     op = "avg_pool2d"
     x = _checks.qtensor(op, "input", input, _DTYPES)
-    ints = x._ints
-    _check_shape(op, ints.shape, (3, 4))
-    kernel = _checks.integers(op, "kernel_size", kernel_size, 2, 1)
-    steps = _stride(op, stride, kernel)
-    pad = _padding(op, padding, kernel)
-    divisor = 0
     if divisor_override is not None:
-        divisor = _checks.integer(op, "divisor_override", divisor_override, -(2**63), 2**63 - 1)
-        if divisor == 0:
-            raise ValueError(f"{op}: divisor_override must not be 0")
-    out_size = _out_sizes(op, ints.shape[-2:], kernel, steps, pad, (1, 1), _checks.flag(op, "ceil_mode", ceil_mode))
-    result = _average(
-        x,
-        images(ints, 2),
-        out_size,
-        (1, *kernel),
-        (1, *steps),
-        (0, *pad),
-        _checks.flag(op, "count_include_pad", count_include_pad),
-        divisor,
-        _AVERAGE_GROUP,
+        divisor_override = _checks.integer(op, "divisor_override", divisor_override, -(2**63), 2**63 - 1)
+    plan = _avg_plan(
+        x._form or x._formed(),
+        x._zero_point,
+        kernel_size if type(kernel_size) is int else _checks.integers(op, "kernel_size", kernel_size, 2, 1),
+        stride if stride is None or type(stride) is int else _steps(op, stride),
+        padding if type(padding) is int else _checks.integers(op, "padding", padding, 2, 0),
+        ceil_mode if type(ceil_mode) is bool else _checks.flag(op, "ceil_mode", ceil_mode),
+        count_include_pad
+        if type(count_include_pad) is bool
+        else _checks.flag(op, "count_include_pad", count_include_pad),
+        divisor_override,
     )
-    return QTensor(result, x._dtype, x._scale, x._zero_point)
+    return _pooled(x, plan)
 
 
-def adaptive(op: str, name: str, x: QTensor, ints: np.ndarray, out_size: tuple[int, ...]) -> np.ndarray:
-    """Average windows that divide the last dimensions of `ints` (x's integers, perhaps reshaped) into `out_size`.
+@planned
+def _avg_plan(
+    x: Form,
+    zero_point: int,
+    kernel_size: int | tuple[int, ...],
+    stride: int | tuple[int, ...] | None,
+    padding: int | tuple[int, ...],
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor: int | None,
+) -> _Plan:
+    op = "avg_pool2d"
+    _check_shape(op, x.shape, (3, 4))
+    kernel = _checks.integers(op, "kernel_size", kernel_size, 2, 1)
+    steps = kernel if stride is None else _checks.integers(op, "stride", stride, 2, 1)
+    pad = _padding(op, padding, kernel)
+    if divisor == 0:
+        raise ValueError(f"{op}: divisor_override must not be 0")
+    how = images(x, _out_sizes(op, x.shape[-2:], kernel, steps, pad, (1, 1), ceil_mode))
+    windows = ((1, *kernel), (1, *steps), (0, *pad))
+    return _average_plan(x, how, windows, count_include_pad, divisor or 0, _AVERAGE_GROUP, zero_point)
+
+
+def adaptive(op: str, name: str, x: QTensor, out_size: tuple[int, ...]) -> QTensor:
+    """Average windows that divide the last dimensions of `x` into `out_size`.
 
     `name` is the argument that asked for the size.
     """
-    zeros = (0, 0, 0)
-    source = images(ints, len(out_size))
-    check_fits(op, name, source, out_size)
-    return _average(x, source, out_size, zeros, zeros, zeros, True, 0, _ADAPTIVE_GROUP)
+    return _pooled(x, _adaptive_plan(op, name, x._form or x._formed(), x._zero_point, out_size))
+
+
+@planned
+def _adaptive_plan(op: str, name: str, x: Form, zero_point: int, out_size: tuple[int, ...]) -> _Plan:
+    check_fits(op, name, x.shape, out_size)
+    return _average_plan(x, images(x, out_size), ((0, 0, 0),) * 3, True, 0, _ADAPTIVE_GROUP, zero_point)
 
 
 def adaptive_avg_pool2d(input: Any, output_size: Any) -> QTensor:
@@ -387,18 +426,23 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> QTensor:
     """
     op = "adaptive_avg_pool2d"
     x = _checks.qtensor(op, "input", input, _DTYPES)
-    ints = x._ints
-    _check_shape(op, ints.shape, (3, 4))
-    if isinstance(output_size, (tuple, list)):
-        if len(output_size) != 2:
-            raise ValueError(f"{op}: output_size must be an int or 2 ints; got {len(output_size)} of them")
-        wanted = output_size
-    else:
-        wanted = (output_size, output_size)
+    form = x._form or x._formed()
+    if type(output_size) is not int:
+        _check_shape(op, form.shape, (3, 4))
         if output_size is None:
             raise TypeError(f"{op}: output_size must be an int or 2 ints; got None. Use (None, None) to keep the size")
-    out_size = tuple(
-        n if v is None else _checks.integer(op, "output_size", v, 1, 2**31 - 1)
-        for v, n in zip(wanted, ints.shape[-2:], strict=True)
-    )
-    return QTensor(adaptive(op, "output_size", x, ints, out_size), x._dtype, x._scale, x._zero_point)
+        wanted = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
+        if len(wanted) != 2:
+            raise ValueError(f"{op}: output_size must be an int or 2 ints; got {len(wanted)} of them")
+        output_size = tuple(
+            n if v is None else _checks.integer(op, "output_size", v, 1, 2**31 - 1)
+            for v, n in zip(wanted, form.shape[-2:], strict=True)
+        )
+    return _pooled(x, _adaptive_2d_plan(form, x._zero_point, output_size))
+
+
+@planned
+def _adaptive_2d_plan(x: Form, zero_point: int, output_size: int | tuple[int, ...]) -> _Plan:
+    op = "adaptive_avg_pool2d"
+    _check_shape(op, x.shape, (3, 4))
+    return _adaptive_plan(op, "output_size", x, zero_point, _checks.integers(op, "output_size", output_size, 2, 1))

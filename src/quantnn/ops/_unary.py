@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import _checks, _layout, _threads
-from .._dispatch import kernels
-from ..tensor import DType, QTensor, qint8, qint32, quint8
+from .._dispatch import kernels, planned
+from .._form import Form, laid, walk
+from ..tensor import DType, QTensor, formed, qint8, qint32, quint8
 
 _DTYPES = (quint8, qint8, qint32)
 _GRAIN = 1 << 17
@@ -47,7 +49,13 @@ def relu(input: QTensor) -> QTensor:
     array([10, 10, 10, 11], dtype=uint8)
     """
     _checks.qtensor("relu", "input", input, _DTYPES)
-    return _clamped(input, input._zero_point, input._dtype.qmax)
+    return clamped(input, input._zero_point, input._dtype.qmax, input._scale, input._zero_point)
+
+
+def relu_(input: QTensor) -> QTensor:
+    """`relu` in the writable memory of `input`, which is returned."""
+    _checks.qtensor("relu", "input", input, _DTYPES)
+    return clamp_inplace(input, input._zero_point, input._dtype.qmax)
 
 
 def relu6(input: QTensor, inplace: bool = False) -> QTensor:
@@ -85,17 +93,12 @@ def relu6(input: QTensor, inplace: bool = False) -> QTensor:
     _checks.qtensor("relu6", "input", input, _DTYPES)
     most = _bound(6.0, input)
     if inplace is not True and not _checks.flag("relu6", "inplace", inplace):
-        return _clamped(input, input._zero_point, most)
-    ints = input._ints
-    if not ints.flags.writeable:
+        return clamped(input, input._zero_point, most, input._scale, input._zero_point)
+    if not input._ints.flags.writeable:
         raise ValueError(
             "relu6: input must be writable with inplace=True; got read-only memory. Call input.clone() first"
         )
-    if _layout.dense(ints) is ints:
-        _clamp(input._dtype, ints, ints, input._zero_point, most)
-    else:
-        ints[...] = _clamped(input, input._zero_point, most)._ints
-    return input
+    return clamp_inplace(input, input._zero_point, most)
 
 
 def clamp(input: QTensor, min: Any = None, max: Any = None) -> QTensor:
@@ -138,7 +141,7 @@ def clamp(input: QTensor, min: Any = None, max: Any = None) -> QTensor:
         least = _bound(_number("clamp", "min", min), input)
     if max is not None:
         most = _bound(_number("clamp", "max", max), input)
-    return _clamped(input, least, most)
+    return clamped(input, least, most, input._scale, input._zero_point)
 
 
 def hardswish(input: QTensor, scale: Any, zero_point: Any) -> QTensor:
@@ -177,7 +180,7 @@ def hardswish(input: QTensor, scale: Any, zero_point: Any) -> QTensor:
     """
     _checks.qtensor("hardswish", "input", input, _DTYPES)
     scale, zero_point = _checks.qparams("hardswish", scale, zero_point, input._dtype)
-    return _computed("HARDSWISH", input, scale, zero_point)
+    return _computed("HARDSWISH", True, input, scale, zero_point, 0.0)
 
 
 def elu(input: QTensor, scale: Any, zero_point: Any, alpha: Any = 1.0) -> QTensor:
@@ -223,7 +226,7 @@ def elu(input: QTensor, scale: Any, zero_point: Any, alpha: Any = 1.0) -> QTenso
     alpha = _checks.number("elu", "alpha", alpha)
     if not abs(alpha) < 2.0**128:
         raise ValueError(f"elu: alpha must be finite and within float32's range; got {alpha}")
-    return _computed("ELU", input, scale, zero_point, alpha, keep_format=False)
+    return _computed("ELU", False, input, scale, zero_point, alpha)
 
 
 def _number(op: str, name: str, x: Any) -> float:
@@ -240,78 +243,91 @@ def _bound(value: float, x: QTensor) -> int:
     return bound
 
 
-def _clamp(dtype: DType, ints: np.ndarray, out: np.ndarray, least: int, most: int) -> None:
-    threads = _threads.threads_for(ints.size, _GRAIN)
-    kernels.typed("unary", "clamp", dtype.ctype)(_layout.flat(ints), _layout.flat(out), least, most, threads)
+class Plan(NamedTuple):
+    """What an operator of one tensor, element by element, does with inputs of one form."""
+
+    kernel: Callable[..., Any]
+    arguments: tuple[Any, ...]  # of the kernel, after the elements and the place of their results
+    order: tuple[int, ...] | None  # the axes by which the input is read; None: as it lies
+    form: Form  # of the result
+    threads: int  # at most
 
 
-def _clamped(x: QTensor, least: int, most: int) -> QTensor:
-    flat, out, flat_out, _, _ = arrange(x._ints)
-    threads = _threads.threads_for(flat.size, _GRAIN)
-    kernels.typed("unary", "clamp", x._dtype.ctype)(flat, flat_out, least, most, threads)
-    return QTensor(out, x._dtype, x._scale, x._zero_point)
+@planned
+def plan(family: str, function: str, x: Form, grain: int) -> Plan:
+    """Plan for a kernel's fused function, a thread of which should have `grain` elements."""
+    order, as_it_lies = walk(x.shape, x.strides, x.numpy.itemsize)
+    kernel = kernels.typed(family, function, x.dtype.ctype)
+    return Plan(kernel, (), None if as_it_lies else order, laid(x.dtype, x.shape, order), max(1, x.size // grain))
 
 
-def arrange(ints: np.ndarray, keep_format: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int]:
-    """Prepare the input and output memory of an element-wise operator.
-
-    The output is channels-last if torch's would be, which `keep_format` tells, else contiguous.
-
-    Returns
-    -------
-    flat : ndarray
-        The input's integers in the output's memory order.
-    out : ndarray
-        The new output, of the input's shape.
-    flat_out : ndarray
-        `out` in memory order, as a view of one dimension.
-    run, n_vector : int
-        torch's position rule: the elements come in runs of `run`, and the first `n_vector` of each go
-        through its vector loop.
-    """
-    group = 64 // ints.itemsize
-    channels_last = keep_format and _layout.suggests_channels_last(ints.shape, ints.strides)
-    if ints.flags.c_contiguous and not channels_last:
-        out = np.empty(ints.shape, ints.dtype)
-        n = ints.size
-        return ints.reshape(-1), out, out.reshape(-1), n, n - n % group
-    moved = ints.transpose((0, *range(2, ints.ndim), 1)) if channels_last else ints
-    base = np.empty(moved.shape, ints.dtype)
-    out = _layout.channels_first(base) if channels_last else base
-    # the innermost dimensions that lie in the input's memory as in the output's are one run
-    run, step = 1, 0
-    for size, stride in zip(reversed(moved.shape), reversed(moved.strides), strict=True):
-        if size != 1:
-            if run == 1:
-                step = stride
-            elif stride != step * run:
-                break
-            run *= size
-    n_vector = run - run % group if step == ints.itemsize else 0
-    return np.ascontiguousarray(moved).reshape(-1), out, base.reshape(-1), run, n_vector
+def run(p: Plan, x: QTensor, scale: float, zero_point: int, *arguments: Any) -> QTensor:
+    """What the plan's kernel makes of a tensor, with the result's qparams; `arguments` follow those of the plan."""
+    kernel, first, order, form, threads = p
+    out = _layout.empty((form.size,), form.numpy)
+    block = x._block if order is None else _layout.ordered(x._ints, order)
+    kernel(block, out, *first, *arguments, _threads.at_most(threads))
+    return formed(out, form, scale, zero_point)
 
 
-def _computed(
-    name: str, x: QTensor, scale: float, zero_point: int, alpha: float = 0.0, keep_format: bool = True
-) -> QTensor:
-    """Apply the function `name` of _kernels/unary.pyx."""
-    dtype = x._dtype
-    flat, out, flat_out, run, n_vector = arrange(x._ints, keep_format)
-    threads = _threads.threads_for(flat.size, _GRAIN)
-    arguments = (x._scale, x._zero_point, scale, zero_point, dtype.qmin, dtype.qmax, alpha)
-    if dtype is qint32:
-        kernel = kernels.typed("unary", "compute", dtype.ctype)
-        kernel(getattr(kernels.unary, name), flat, flat_out, *arguments, run, n_vector, threads)
+def clamped(x: QTensor, least: int, most: int, scale: float, zero_point: int) -> QTensor:
+    """The integers of `x` within bounds, with other qparams."""
+    return run(plan("unary", "clamp", x._form or x._formed(), _GRAIN), x, scale, zero_point, least, most)
+
+
+def clamp_inplace(x: QTensor, least: int, most: int) -> QTensor:
+    """`x` with its integers, in writable memory, within bounds."""
+    ints = x._ints
+    block = ints.ravel("K")
+    if block.base is None:  # a copy, as the elements are scattered in memory
+        ints[...] = clamped(x, least, most, x._scale, x._zero_point)._ints
     else:
-        vector, scalar = _tables(kernels.level, name, dtype, *arguments)
-        if dtype is qint8:
-            flat, flat_out = flat.view(np.uint8), flat_out.view(np.uint8)
-        kernels.unary.lookup(flat, flat_out, vector, scalar, run, n_vector, threads)
-    return QTensor(out, dtype, scale, zero_point)
+        threads = _threads.threads_for(block.size, _GRAIN)
+        kernels.typed("unary", "clamp", x._dtype.ctype)(block, block, least, most, threads)
+    return x
 
 
-@functools.lru_cache(maxsize=256)
-def _tables(level: str, name: str, dtype: DType, *arguments: Any) -> tuple[np.ndarray, np.ndarray]:
+def _computed(name: str, keep_format: bool, x: QTensor, scale: float, zero_point: int, alpha: float) -> QTensor:
+    p = _plan(name, keep_format, x._form or x._formed(), x._scale, x._zero_point, scale, zero_point, alpha)
+    return run(p, x, scale, zero_point)
+
+
+@planned
+def _plan(
+    name: str, keep_format: bool, x: Form, x_scale: float, x_zero_point: int, scale: float, zero_point: int,
+    alpha: float,
+) -> Plan:  # fmt: skip
+    """Plan for the function `name` of _kernels/unary.pyx."""
+    dtype, shape, strides, itemsize = x.dtype, x.shape, x.strides, x.numpy.itemsize
+    order, as_it_lies = walk(shape, strides, itemsize, keep_format)
+    # torch's position rule: the elements come in runs, and the first `n_vector` of each go through its vector loop. The
+    # innermost dimensions that lie in the input's memory as in the output's are one run.
+    run, step = 1, itemsize
+    for i in reversed(order):
+        if shape[i] != 1:
+            if run == 1:
+                step = strides[i]
+            elif strides[i] != step * run:
+                break
+            run *= shape[i]
+    n_vector = run - run % (64 // itemsize) if step == itemsize else 0
+    arguments: tuple[Any, ...] = (x_scale, x_zero_point, scale, zero_point, dtype.qmin, dtype.qmax, alpha)
+    kernel: Callable[..., Any]
+    if dtype is qint32:
+        kernel = functools.partial(kernels.typed("unary", "compute", dtype.ctype), getattr(kernels.unary, name))
+    else:
+        kernel = kernels.unary.lookup if dtype is quint8 else _lookup_int8
+        arguments = _tables(name, dtype, *arguments)
+    result = laid(dtype, shape, order)
+    return Plan(kernel, (*arguments, run, n_vector), None if as_it_lies else order, result, max(1, x.size // _GRAIN))
+
+
+def _lookup_int8(q: np.ndarray, out: np.ndarray, *arguments: Any) -> None:
+    kernels.unary.lookup(q.view(np.uint8), out.view(np.uint8), *arguments)
+
+
+@planned
+def _tables(name: str, dtype: DType, *arguments: Any) -> tuple[np.ndarray, np.ndarray]:
     """What becomes of each of the 256 bytes, as a vector element and as another."""
     every = np.arange(256, dtype=np.uint8)
     vector, scalar = np.empty(256, np.uint8), np.empty(256, np.uint8)
