@@ -84,6 +84,9 @@ cdef struct Image:
     Py_ssize_t safe  # ... of those before this one; the others' bytes, with room behind them, lie in `outside`
     Py_ssize_t pixels, unit, units, runs, run  # units of pixels fill tiles; runs are units in turn, of at most run pixels
     Py_ssize_t splits  # parts of the panels
+    Py_ssize_t row  # bytes of an image row
+    bint copied  # rows are to be copied, with their padding and filling
+    Py_ssize_t channels, out_channels
 
 
 def conv(Conv w, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :, ::1] out, double sx, int32_t zx, double so,
@@ -103,14 +106,10 @@ def conv(Conv w, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :, ::1] out,
 cdef int _images(Conv w, Columns columns, qn_panel p, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :, ::1] out,
                  int32_t zx, int threads) except -1:
     cdef Packed k = w.packed
-    cdef Py_ssize_t n = x.shape[0], c = x.shape[4], cg, size, lines, most, tasks
-    cdef Py_ssize_t own, row, dense
-    cdef uint8_t *copy = NULL
-    cdef uint8_t *outside = NULL
-    cdef char *block = NULL
-    cdef char *scratch
+    cdef Py_ssize_t n = x.shape[0], c = x.shape[4], cg, most, tasks, size
+    cdef uint8_t *outside
     cdef Image image
-    cdef int t
+    cdef int t, failed = 0
     image.depth = x.shape[1]
     image.height = x.shape[2]
     image.width = x.shape[3]
@@ -134,10 +133,10 @@ cdef int _images(Conv w, Columns columns, qn_panel p, const uint8_t[:, :, :, :, 
     p.narrow = QN_NARROW and zx < 128 and qn_is_narrow(image.data, n * image.depth * image.height * image.width * c)
     image.pad = w.pw if w.rows or w.even and not image.dense else 0
     image.width += 2 * image.pad
-    row = image.width * image.pixel
-    size = 0
-    if w.rows or cg % 4 or (w.even and not image.flat and (image.pad or k.k4 * 4 > cg)):
-        size = n * image.depth * image.height * row
+    image.row = image.width * image.pixel
+    image.copied = w.rows or cg % 4 or (w.even and not image.flat and (image.pad or k.k4 * 4 > cg))
+    image.channels = c
+    image.out_channels = out.shape[4]
 
     # runs of whole units, about equally many in each
     image.unit = 12
@@ -158,83 +157,90 @@ cdef int _images(Conv w, Columns columns, qn_panel p, const uint8_t[:, :, :, :, 
             image.runs = min(image.units, (image.runs + threads - 1) // threads * threads)
     image.run = (image.units + image.runs - 1) // image.runs * image.unit
     tasks = k.groups * image.runs * image.splits
-    own = ((k.taps * sizeof(void *) + sizeof(int32_t)) * image.run + 63) // 64 * 64
-    dense = own
 
     # every read of whole groups of bytes may end behind what is needed
-    if image.dense:
-        own += (image.dense * image.run + 63) // 64 * 64
-    row = max(image.pixel, k.k4 * 4, row if w.even else 0, (image.pixels - image.safe) * image.pixel) + 64
-    outside = <uint8_t *>malloc(row)
-    block = <char *>malloc(own * threads + 64)
-    scratch = <char *>((<uintptr_t>block + 63) // 64 * 64)
-    if size > 0:
-        copy = <uint8_t *>malloc(size + 64)
-    if outside == NULL or block == NULL or (size > 0 and copy == NULL):
-        free(outside)
-        free(block)
-        free(copy)
-        raise MemoryError(f"conv: cannot allocate {size + own * threads} bytes")
-    memset(outside, zx, row)
+    size = max(image.pixel, k.k4 * 4, image.row if w.even else 0, (image.pixels - image.safe) * image.pixel) + 64
+    outside = <uint8_t *>malloc(size)
+    if outside == NULL:
+        raise MemoryError(f"conv: cannot allocate {size} bytes")
+    memset(outside, zx, size)
     if image.safe < image.pixels:
         memcpy(outside, image.data + image.safe * image.pixel, (image.pixels - image.safe) * image.pixel)
     image.outside = outside
-
     if threads == 1:
         with nogil:
-            if size > 0:
-                _prepare(w, k.groups, &image, image.data, copy, zx, 0, n * image.depth * image.height, x.shape[3], c)
-                image.data = copy
-            _tasks(w, k, columns, p, image, 0, tasks, <const uint8_t **>scratch, <uint8_t *>scratch + dense,
-                   &out[0, 0, 0, 0, 0], out.shape[4])
+            failed = _tasks(w, k, columns, p, image, zx, 0, tasks, &out[0, 0, 0, 0, 0])
     else:
-        if size > 0:
-            lines = n * image.depth * image.height
-            for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-                _prepare(w, k.groups, &image, image.data, copy, zx, cut(lines, t, threads, 1), cut(lines, t + 1, threads, 1),
-                         x.shape[3], c)
-            image.data = copy
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _tasks(w, k, columns, p, image, cut(tasks, t, threads, 1), cut(tasks, t + 1, threads, 1),
-                   <const uint8_t **>(scratch + t * own), <uint8_t *>scratch + t * own + dense,
-                   &out[0, 0, 0, 0, 0], out.shape[4])
+            failed += _tasks(w, k, columns, p, image, zx, cut(tasks, t, threads, 1), cut(tasks, t + 1, threads, 1),
+                             &out[0, 0, 0, 0, 0])
     free(outside)
-    free(block)
-    free(copy)
+    if failed:
+        raise MemoryError(f"conv: cannot allocate the rows of images of {image.depth * image.height * image.row} bytes")
     return 0
 
 
-cdef void _prepare(Conv w, Py_ssize_t groups, const Image *image, const uint8_t *x, uint8_t *copy, int32_t zx,
-                   Py_ssize_t start, Py_ssize_t stop, Py_ssize_t width, Py_ssize_t c) noexcept nogil:
-    # image rows start..stop with their padding, which holds zx; groups filled up (with anything, their weights are 0)
-    cdef Py_ssize_t r, i, g, cg = c // groups, pad = image.pad * image.pixel
-    cdef const uint8_t *source
-    cdef uint8_t *target
-    for r in range(start, stop):
-        source = x + r * width * c
-        target = copy + r * image.width * image.pixel
-        memset(target, zx, pad)
-        target += pad
+cdef void _prepare(Packed k, const Image *image, const uint8_t *x, uint8_t *copy, int32_t zx, Py_ssize_t rows) noexcept nogil:
+    # image rows from x on with their padding, which holds zx; groups filled up (with anything, their weights are 0)
+    cdef Py_ssize_t r, i, g, cg = image.channels // k.groups, pad = image.pad * image.pixel
+    cdef Py_ssize_t width = image.width - 2 * image.pad
+    for r in range(rows):
+        memset(copy, zx, pad)
+        copy += pad
         if image.group == cg:
-            memcpy(target, source, width * c)
-            target += width * c
+            memcpy(copy, x, width * image.channels)
+            copy += width * image.channels
+            x += width * image.channels
         else:
-            for i in range(width):
-                for g in range(groups):
-                    memcpy(target, source, cg)
-                    memset(target + cg, zx, image.group - cg)
-                    source += cg
-                    target += image.group
-        memset(target, zx, pad)
+            for i in range(width * k.groups):
+                memcpy(copy, x, cg)
+                memset(copy + cg, zx, image.group - cg)
+                x += cg
+                copy += image.group
+        memset(copy, zx, pad)
+        copy += pad
 
 
-cdef void _tasks(Conv w, Packed k, Columns columns, qn_panel p, Image image, Py_ssize_t start, Py_ssize_t stop,
-                 const uint8_t **table, uint8_t *dense, uint8_t *out, Py_ssize_t out_channels) noexcept nogil:
-    # task = (split * groups + group) * runs + run
-    cdef Py_ssize_t panels = k.panels, task, g, r, split, panel, first, nv, q0 = 0, q1 = 0, i, ready = -1
-    cdef Py_ssize_t lead = 0, width = image.out_width
-    cdef int32_t *sums = <int32_t *>(table + k.taps * image.run)
+cdef Py_ssize_t _row_of(Conv w, const Image *image, Py_ssize_t q, bint last) noexcept nogil:
+    # the first image row that output pixel q needs, or the one behind the last
+    cdef Py_ssize_t h = q // image.out_width % image.out_height * w.sh - w.ph
+    cdef Py_ssize_t d = q // (image.out_width * image.out_height) % image.out_depth * w.sd - w.pd
+    cdef Py_ssize_t n = q // (image.out_width * image.out_height * image.out_depth)
+    if last:
+        h += (w.kh - 1) * w.dh + 1
+        d += (w.kd - 1) * w.dd + 1
+    if image.depth == 1 and w.kd == 1:
+        return n * image.height + max(0, min(h, image.height))
+    return (n * image.depth + max(0, min(d, image.depth))) * image.height
+
+
+cdef int _tasks(Conv w, Packed k, Columns columns, qn_panel p, Image image, int32_t zx, Py_ssize_t start,
+                Py_ssize_t stop, uint8_t *out) noexcept nogil:
+    # task = (split * groups + group) * runs + run; 1 if there is no memory
+    cdef Py_ssize_t panels = k.panels, task, g, r, split, panel, first, nv, q0 = 0, q1 = image.pixels, i, ready = -1
+    cdef Py_ssize_t lead = 0, width = image.out_width, row0, rows = 0
+    cdef Py_ssize_t table_size = ((k.taps * sizeof(void *) + sizeof(int32_t)) * image.run + 63) // 64 * 64
+    cdef Py_ssize_t dense_size = (image.dense * image.run + 63) // 64 * 64
     cdef qn_work work
+    if start == stop:
+        return 0
+    if image.copied:
+        if k.groups * image.splits == 1:
+            q0 = image.units * start // image.runs * image.unit
+            q1 = min(image.units * stop // image.runs * image.unit, image.pixels)
+        row0 = _row_of(w, &image, q0, False)
+        rows = _row_of(w, &image, q1 - 1, True) - row0
+    cdef char *block = <char *>malloc(table_size + dense_size + rows * image.row + 128)
+    if block == NULL:
+        return 1
+    cdef char *scratch = <char *>((<uintptr_t>block + 63) // 64 * 64)
+    cdef const uint8_t **table = <const uint8_t **>scratch
+    cdef int32_t *sums = <int32_t *>(table + k.taps * image.run)
+    cdef uint8_t *dense = <uint8_t *>scratch + table_size
+    cdef uint8_t *copy = dense + dense_size
+    if image.copied:
+        _prepare(k, &image, image.data + row0 * (image.width - 2 * image.pad) * image.channels, copy, zx, rows)
+        image.data = copy - row0 * image.row
     p.taps = 1 if image.dense else k.taps
     p.k4 = image.dense // 4 if image.dense else k.k4
     qn_begin(&work)
@@ -266,8 +272,10 @@ cdef void _tasks(Conv w, Packed k, Columns columns, qn_panel p, Image image, Py_
             nv = k.first_vector(panel + 1) - first
             k.panel(columns, g, first, nv, &p)
             qn_tiles(&work, <int>nv, q1 - q0, &p, table, image.run, image.even, lead, width, sums,
-                     out + q0 * out_channels + g * k.n + first * QN_LANES, out_channels)
+                     out + q0 * image.out_channels + g * k.n + first * QN_LANES, image.out_channels)
     qn_end(&work)
+    free(block)
+    return 0
 
 
 cdef void _point(Conv w, const Image *image, Py_ssize_t q0, Py_ssize_t q1, const uint8_t **table,
