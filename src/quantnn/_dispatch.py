@@ -28,6 +28,7 @@ class Level(NamedTuple):
     machine: str
     features: tuple[str, ...]
     loops: str  # the level whose modules serve the kernels that are not in DOT_KERNELS
+    grain: int  # multiply-adds that are worth a thread of their own: about ten microseconds of a convolution
 
 
 _AVX2 = ("avx2", "fma", "f16c", "bmi1", "bmi2", "lzcnt", "movbe")
@@ -36,14 +37,14 @@ _AVX512 = ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 #: From the lowest to the highest of each machine. Adding a level is a row here, its flags in CMakeLists.txt and a
 #: section in _kernels/simd.h.
 LEVELS = (
-    Level("baseline", "any", (), "baseline"),
-    Level("avx2", "x86-64", _AVX2, "avx2"),
-    Level("avxvnni", "x86-64", (*_AVX2, "avxvnni"), "avx2"),
-    Level("avx512vnni", "x86-64", (*_AVX2, *_AVX512, "avx512vnni"), "avx512vnni"),
-    Level("amx", "x86-64", (*_AVX2, *_AVX512, "avx512vnni", "amxtile", "amxint8"), "avx512vnni"),
-    Level("neon", "aarch64", (), "neon"),
-    Level("neondot", "aarch64", ("dotprod",), "neon"),
-    Level("i8mm", "aarch64", ("dotprod", "i8mm"), "neon"),
+    Level("baseline", "any", (), "baseline", 1 << 19),
+    Level("avx2", "x86-64", _AVX2, "avx2", 1 << 20),
+    Level("avxvnni", "x86-64", (*_AVX2, "avxvnni"), "avx2", 1 << 21),
+    Level("avx512vnni", "x86-64", (*_AVX2, *_AVX512, "avx512vnni"), "avx512vnni", 1 << 22),
+    Level("amx", "x86-64", (*_AVX2, *_AVX512, "avx512vnni", "amxtile", "amxint8"), "avx512vnni", 1 << 23),
+    Level("neon", "aarch64", (), "neon", 1 << 19),
+    Level("neondot", "aarch64", ("dotprod",), "neon", 1 << 21),
+    Level("i8mm", "aarch64", ("dotprod", "i8mm"), "neon", 1 << 21),
 )
 
 #: The kernels that stand on the dot product of bytes. A level that adds nothing else has modules for these only: the
@@ -82,10 +83,12 @@ class _Kernels:
     """The kernel modules of one level, imported on first use."""
 
     level: str
+    grain: int
     _typed: dict[tuple[str, str, str], Any]
 
     def __init__(self, level: str) -> None:
         self.level = level
+        self.grain = next(x.grain for x in LEVELS if x.name == level)
         self._typed = {}
 
     def __getattr__(self, name: str) -> Any:

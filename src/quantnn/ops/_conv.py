@@ -14,8 +14,7 @@ from .._form import Form, channels_last, laid, lies
 from ..tensor import QTensor, formed, per_tensor_affine, quint8
 from ._packing import check_weight, keep_plan, unpacked
 
-# multiply-adds that are worth a thread of their own; a depthwise one costs about ten times as much
-_GRAIN = 1 << 22
+# multiply-adds of a depthwise convolution that are worth a thread of their own
 _GRAIN_DEPTHWISE = 1 << 19
 
 # of a weight with merged groups, what belongs to a group's own inputs; einsum gives a view
@@ -169,7 +168,7 @@ def _plan(op: str, packed: PackedConv, x: Form) -> _Plan:
         (shape[0], *lead, *shape[2:], shape[1]),
         (shape[0], *lead, *y[1:]),
         laid(quint8, (shape[0], packed.out_channels, *size), order),
-        max(1, work // (_GRAIN_DEPTHWISE if packed._depthwise else _GRAIN)),
+        max(1, work // (_GRAIN_DEPTHWISE if packed._depthwise else kernels.grain)),
     )
 
 

@@ -13,9 +13,6 @@ from .._form import Form, laid
 from ..tensor import QTensor, formed, per_tensor_affine, quint8
 from ._packing import check_weight, keep_plan, unpacked
 
-# multiply-adds that are worth a thread of their own
-_GRAIN = 1 << 22
-
 
 class PackedLinear:
     """The packed weight and bias of a linear layer: what `linear_prepack` makes.
@@ -205,5 +202,5 @@ def _plan(op: str, packed: PackedLinear, x: Form) -> _Plan:
     rows = math.prod(shape[:-1])
     as_it_is = len(shape) == 2 and x.plain
     return _Plan(
-        None if as_it_is else (rows, k), (rows, n), laid(quint8, (*shape[:-1], n)), max(1, rows * n * k // _GRAIN)
+        None if as_it_is else (rows, k), (rows, n), laid(quint8, (*shape[:-1], n)), max(1, rows * n * k // kernels.grain)
     )
