@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import quantnn
+from quantnn._dispatch import kernels
 from quantnn.ops import _conv
 from quantnn.tensor import QTensor, per_channel_affine, qint8, quint8
 from tests.kernels.test_linear import random_weight
@@ -59,7 +60,7 @@ def of(value: Any, n: int) -> tuple[int, ...]:
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_equals_the_reference(level: str, rng: np.random.Generator, name: str, threads: int, monkeypatch: Any) -> None:
-    monkeypatch.setattr(_conv, "_GRAIN", 1)
+    monkeypatch.setattr(kernels, "grain", 1)
     monkeypatch.setattr(_conv, "_GRAIN_DEPTHWISE", 1)
     quantnn.set_num_threads(threads)
     shape, (k, *kernel), stride, padding, dilation, groups = GEOMETRIES[name]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import quantnn
-from quantnn.ops import _linear
+from quantnn._dispatch import kernels
 from quantnn.tensor import QTensor, per_channel_affine, qint8, qint32, quint8
 from tests.reference.linear import linear as reference
 
@@ -30,7 +30,7 @@ def random_weight(rng: np.random.Generator, shape: tuple[int, ...], per_channel:
 def test_equals_the_reference(
     level: str, rng: np.random.Generator, threads: int, per_channel: bool, relu: bool, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(_linear, "_GRAIN", 1)  # small work goes to two threads as well
+    monkeypatch.setattr(kernels, "grain", 1)  # small work goes to two threads as well
     quantnn.set_num_threads(threads)
     run = quantnn.ops.linear_relu if relu else quantnn.ops.linear
     sizes = [(1, 1, 1), (1, 4, 64), (2, 3, 65), (7, 5, 17), (13, 64, 128), (25, 130, 200), (400, 9, 5)]
