@@ -67,7 +67,7 @@ cdef class Conv:
         self.rows = groups == 1 and self.kw > 1 and self.dw == 1 and c < 16 and self.pw < self.kw
         self.packed = Packed(w, groups, n, self.kd * self.kh * (1 if self.rows else self.kw),
                              c * (self.kw if self.rows else 1), scale, zero_point, bias, per_channel)
-        self.even = 0 < QN_EVEN <= self.packed.k4 and (
+        self.even = 0 < QN_EVEN <= self.packed.taps * self.packed.k4 and (
             self.packed.k4 <= 16 if self.rows else self.pw <= (self.kw - 1) * self.dw)
 
 

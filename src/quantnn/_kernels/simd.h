@@ -737,14 +737,14 @@ static inline void qn_register_tiles(int nv, ptrdiff_t count, const qn_panel *p,
  * the first of `lead`, are evenly spaced; else 0.
  * qn_padded(k) is how many bytes of a row are read; the weights of those behind the k-th are 0.
  * qn_part(left) is how many of the rows that are left of a stretch the next tile takes.
- * QN_EVEN is the fewest groups of four k for which a level wants rows evenly spaced; 0 if never. */
+ * QN_EVEN is the fewest groups of four k, at all taps, for which a level wants rows evenly spaced; 0 if never. */
 #if defined(QUANTNN_LEVEL_amx)
 /* ---------------------------------------------------------------------------------------------- AMX: 32-row tiles -- */
 
 /* Two tile registers of up to 16 rows and two of 16 columns make four of accumulators; 64 k at a time. The columns of a
  * panel lie in memory as a tile register wants them; rows must be evenly spaced. While a tile is multiplied, the one
  * before is requantized: products and vectors have units of their own. */
-enum { QN_EVEN = 4, QN_FEW_ROWS = 4 }; /* with fewer rows of one tap registers are as quick */
+enum { QN_EVEN = 8, QN_FEW_ROWS = 4 }; /* with fewer rows of one tap registers are as quick */
 
 typedef struct {
     int32_t acc[2][32][2 * QN_LANES] __attribute__((aligned(64)));
@@ -907,7 +907,7 @@ static inline void qn_tiles(qn_work *w, int nv, ptrdiff_t count, const qn_panel 
                             ptrdiff_t stride, ptrdiff_t even, ptrdiff_t lead, ptrdiff_t width, const int32_t *sums,
                             uint8_t *out, ptrdiff_t out_stride)
 {
-    if (even == 0 || p->k4 < QN_EVEN || (p->taps == 1 && count < QN_FEW_ROWS)) {
+    if (even == 0 || p->taps * p->k4 < QN_EVEN || (p->taps == 1 && count < QN_FEW_ROWS)) {
         qn_register_tiles(nv, count, p, rows, stride, sums, out, out_stride);
         return;
     }
@@ -1481,7 +1481,8 @@ QN_INLINE void qn_bag_body(const int bits, const qn_table *table, ptrdiff_t star
     const ptrdiff_t width = t.dim * bits / 8;
     ptrdiff_t done = 0;
 #ifdef QN_FLOATS
-    QN_FOR_BLOCKS(d, t.dim) {
+    const ptrdiff_t whole = bits == 2 ? 0 : t.dim; /* 2 bits are rare, and left to the compiler */
+    QN_FOR_BLOCKS(d, whole) {
         qn_vf total[4];
         QN_UNROLL for (int v = 0; v < 4; v++)
             total[v] = qn_f_set(0);
@@ -1515,7 +1516,7 @@ QN_INLINE void qn_bag_body(const int bits, const qn_table *table, ptrdiff_t star
         QN_UNROLL for (int v = 0; v < 4; v++)
             qn_f_store(out + d + v * QN_FLOATS, bits == 8 ? total[v] : qn_f_ordered(total[v]));
     }
-    done = QN_REST(t.dim);
+    done = QN_REST(whole);
 #endif
     if (done == t.dim)
         return;
@@ -1537,10 +1538,10 @@ QN_INLINE void qn_bag_body(const int bits, const qn_table *table, ptrdiff_t star
             for (ptrdiff_t d = 0; d < t.dim; d++)
                 out[d] = qn_fma(scale, (float)q[d], out[d] + bias);
         } else {
-            for (ptrdiff_t d = 0; d < width; d++) {
-                out[2 * d] = qn_fma(scale, (float)(q[d] & 15), out[2 * d] + bias);
-                out[2 * d + 1] = qn_fma(scale, (float)(q[d] >> 4), out[2 * d + 1] + bias);
-            }
+            const int per = 8 / bits, mask = (1 << bits) - 1;
+            for (ptrdiff_t d = 0; d < width; d++)
+                QN_UNROLL for (int e = 0; e < per; e++)
+                    out[per * d + e] = qn_fma(scale, (float)(q[d] >> e * bits & mask), out[per * d + e] + bias);
         }
     }
 }
@@ -1550,8 +1551,10 @@ static inline void qn_bag(int bits, const qn_table *table, ptrdiff_t start, ptrd
 {
     if (bits == 8)
         qn_bag_body(8, table, start, stop, out);
-    else
+    else if (bits == 4)
         qn_bag_body(4, table, start, stop, out);
+    else
+        qn_bag_body(2, table, start, stop, out);
 }
 
 /* ------------------------------------------------------------------------------------- sums of bytes and squares -- */
