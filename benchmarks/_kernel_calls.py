@@ -20,6 +20,8 @@ KERNELS = (
     "embedding",
     "binary",
     "unary",
+    "softmax",
+    "matmul",
     "quantize",
 )
 

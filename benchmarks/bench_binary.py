@@ -19,6 +19,9 @@ def rows() -> Iterator[Row]:
     yield _pair("add", "Add", "QLinearAdd")
     yield _pair("add_relu", "Add", None)
     yield _pair("mul", "Mul", "QLinearMul")
+    yield _pair("mul_relu", "Mul", None)
+    yield _prelu(1)
+    yield _prelu(64)
     yield _number("add_scalar", 0.7)
     yield _number("mul_scalar", -1.3)
     yield _cat()
@@ -49,6 +52,15 @@ def _pair(name: str, op: str, quantized: str | None) -> Row:
         lambda: partial(getattr(quantnn.ops, name), a.ours(), b.ours(), *QPARAMS),
         lambda t: partial(getattr(t.ops.quantized, name), a.torch(t), b.torch(t), *QPARAMS),
         peers,
+    )  # fmt: skip
+
+
+def _prelu(channels: int) -> Row:
+    x, weight = e.tensor(1), e.tensor(3, (channels,), 1 / 256, 0)
+    return e.row(
+        "prelu", "one weight, 64 at 56" if channels == 1 else "64 at 56", x.ints.size * 2,
+        lambda: partial(quantnn.ops.prelu, x.ours(), weight.ours(), *QPARAMS),
+        lambda t: partial(t.ops.quantized.prelu, x.torch(t), weight.torch(t), *QPARAMS),
     )  # fmt: skip
 
 

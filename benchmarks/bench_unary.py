@@ -31,6 +31,31 @@ def rows() -> Iterator[Row]:
     yield _row("hardswish", x, quantnn.ops.hardswish, lambda t: t.ops.quantized.hardswish, (0.04, 10), hardswish)
     elu = _float(x, "Elu", 0.05, 30) | _litert(x, "ELU", 0.05, 30)
     yield _row("elu", x, quantnn.ops.elu, lambda t: t.ops.quantized.elu, (0.05, 30), elu)
+    yield from _tables(e.tensor(2, (1, 256, 28, 28)))
+
+
+def _tables(x: e.Tensor) -> Iterator[Row]:
+    """What goes through a table of 256 integers."""
+    functional = quantnn.functional
+    unit = (1 / 256, 0)
+    sigmoid = _float(x, "Sigmoid", *unit) | _litert(x, "LOGISTIC", *unit)
+    yield _row("sigmoid", x, quantnn.ops.sigmoid, lambda t: t.ops.quantized.sigmoid, unit, sigmoid)
+    tanh = _float(x, "Tanh", 1 / 128, 128) | _litert(x, "TANH", 1 / 128, 128)
+    yield _row("tanh", x, quantnn.ops.tanh, lambda t: t.tanh, (), tanh)
+    hardsigmoid = _float(x, "HardSigmoid", *unit, {"alpha": 1 / 6})
+    yield _row(
+        "hardsigmoid", x, functional.hardsigmoid, lambda t: t.ao.nn.quantized.functional.hardsigmoid, (), hardsigmoid
+    )
+    hardswish = _float(x, "HardSwish", 0.04, 10) | _litert(x, "HARD_SWISH", 0.04, 10)
+    yield _row("hardswish", x, quantnn.ops.hardswish, lambda t: t.ops.quantized.hardswish, (0.04, 10), hardswish)
+    elu = _float(x, "Elu", 0.05, 30) | _litert(x, "ELU", 0.05, 30)
+    yield _row("elu", x, quantnn.ops.elu, lambda t: t.ops.quantized.elu, (0.05, 30), elu)
+    celu = _float(x, "Celu", 0.05, 30)
+    yield _row("celu", x, functional.celu, lambda t: t.ops.quantized.celu, (0.05, 30), celu)
+    leaky = _float(x, "LeakyRelu", 0.04, 60, {"alpha": 0.2})
+    arguments = (0.2, False, 0.04, 60)
+    yield _row("leaky_relu", x, quantnn.ops.leaky_relu, lambda t: t.ops.quantized.leaky_relu, arguments, leaky)
+    yield _row("threshold", x, functional.threshold, lambda t: t.ops.quantized.threshold, (0.5, 1.0), {})
 
 
 def _clip(x: e.Tensor, low: int, high: int) -> Peers:
@@ -44,8 +69,9 @@ def _clip(x: e.Tensor, low: int, high: int) -> Peers:
     return peers | {"onnxruntime": native["onnxruntime"]}
 
 
-def _float(x: e.Tensor, op: str, scale: float, zero_point: int) -> Peers:
-    return e.around([_onnx.Node(op, ["fx"], ["fy"])], {"x": x}, e.qparams("y", scale, zero_point), x.pixels.shape)
+def _float(x: e.Tensor, op: str, scale: float, zero_point: int, attributes: dict[str, float] | None = None) -> Peers:
+    node = _onnx.Node(op, ["fx"], ["fy"], attributes or {})
+    return e.around([node], {"x": x}, e.qparams("y", scale, zero_point), x.pixels.shape)
 
 
 def _litert(x: e.Tensor, op: str, scale: float, zero_point: int) -> Peers:
@@ -62,7 +88,7 @@ def _row(
     peers: Peers,
 ) -> Row:
     return e.row(
-        name, "64 at 56", x.ints.size * 2,
+        name, f"{x.ints.shape[1]} at {x.ints.shape[2]}", x.ints.size * 2,
         lambda: partial(ours, x.ours(), *arguments),
         lambda t: partial(torch(t), x.torch(t), *arguments),
         peers,

@@ -79,6 +79,8 @@ def workloads() -> list[Workload]:
         Workload("unary", "relu, 4000", lambda: partial(ops.relu, flat)),
         Workload("unary", "hardswish, 4000", lambda: partial(ops.hardswish, flat, *y)),
         Workload("unary", "elu, 4000", lambda: partial(ops.elu, flat, *y)),
+        Workload("softmax", "8 x 128", lambda: partial(ops.softmax, _tensor(8, 128), 1, 1 / 256, 0)),
+        Workload("matmul", "24 x 64 x 48", lambda: partial(ops.matmul, _tensor(24, 64), _tensor(64, 48), *y)),
         Workload("quantize", "quantize, 4000",
                  lambda: partial(quantnn.quantize_per_tensor, floats, *y, quantnn.quint8)),
         Workload("quantize", "dequantize, 4000", lambda: flat.dequantize),

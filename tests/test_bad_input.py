@@ -204,6 +204,7 @@ def calls() -> Iterator[Call]:
     yield from _functions(x2, x3, x4, x5, ones, zeros)
     yield from _modules(x2, x3, x4, x5, ones, zeros)
     yield from _tensors(x4)
+    yield from _fused(x2, x3, x4, x5)
 
 
 def _functions(
@@ -218,10 +219,25 @@ def _functions(
     yield call(f.clamp, x4, -1.0, 1.0)
     yield call(f.hardswish, x4, 0.5, 3)
     yield call(f.elu, x4, 0.5, 3, 1.0)
+    yield call(f.celu, x4, 0.5, 3, 1.0)
+    yield call(f.leaky_relu, x4, 0.1, False, 0.5, 3)
+    yield call(f.leaky_relu, x4, 0.1, True, None, None, new=False, changes=True)
+    yield call(f.hardtanh, x4, -1.0, 1.0, False, new=False, changes=True)
+    yield call(f.hardsigmoid, x4, False, new=False, changes=True)
+    yield call(f.threshold, x4, 0.5, 2.0)
+    yield call(f.unary, x4, math.sin, 0.5, 3)
+    yield call(f.silu, x4, 0.5, 3)
+    yield call(f.gelu, x4, 0.5, 3, "none")
+    yield call(f.mish, x4, 0.5, 3)
+    yield call(f.softplus, x4, 0.5, 3, 1.0, 20.0)
     yield call(f.max_pool2d, x4, 2, 1, 1, 1, False, False)
     yield call(f.max_pool2d, floats(1, 2, 4, 4), 2, 1, 1, 1, False, False)
     yield call(f.avg_pool2d, x4, 2, 1, 1, False, True, None)
     yield call(f.adaptive_avg_pool2d, x4, (2, 2))
+    yield call(f.max_pool1d, x3, 2, 1, 1, 1, False, False)
+    yield call(ops.max_pool3d, x5, 2, 1, 1, 1, False, False)
+    yield call(f.avg_pool3d, x5, 2, 1, 1, False, True, None)
+    yield call(f.adaptive_avg_pool3d, x5, (2, 2, 2))
     for mode, corners in (("nearest", None), ("nearest-exact", None), ("bilinear", True), ("area", None)):
         yield call(f.interpolate, x4, (3, 3), None, mode, corners, None, False)
         yield call(f.interpolate, x4, None, 1.5, mode, corners, False, False)
@@ -236,6 +252,12 @@ def _functions(
         yield call(cat, [x4, x4], 1, 0.5, 3)
     # each element of the list
     yield Call("cat", lambda a, b: ops.cat([a, b], 1), {"a": x4, "b": x4})
+    yield call(ops.prelu, x4, qtensor(4), 0.5, 3)
+    yield call(ops.leaky_relu, x4, 0.1, False, 0.5, 3)
+    yield call(ops.sigmoid, x4, 0.5, 3)
+    yield call(ops.tanh, x4)
+    yield call(ops.softmax, x4, 1, 0.5, 3)
+    yield call(ops.matmul, x4, qtensor(2, 1, 5, 3), 0.5, 3)
     yield call(ops.relu, x4)
     yield call(ops.relu6, x4, False, new=False, changes=True)
     yield call(ops.clamp, x4, -1.0, 1.0)
@@ -251,6 +273,12 @@ def _functions(
             yield call(getattr(ops, f"conv{n}d_unpack"), packed)
             yield call(getattr(ops, f"conv{n}d"), x, packed, 1.0, 0)
             yield call(getattr(ops, f"conv{n}d_relu"), x, packed, 1.0, 0)
+        prepack = getattr(ops, f"conv_transpose{n}d_prepack")
+        for groups, w, b in ((1, weight(4, 3, *(2,) * n), bias), (4, channels(4, 1, *(2,) * n, axis=1), ones)):
+            yield call(prepack, w, b, (2,) * n, (1,) * n, (1,) * n, (1,) * n, groups)
+            packed = prepack(w, b, (2,) * n, (1,) * n, (1,) * n, (1,) * n, groups)
+            yield call(getattr(ops, f"conv_transpose{n}d_unpack"), packed)
+            yield call(getattr(ops, f"conv_transpose{n}d"), x, packed, 1.0, 0)
     for name, x in (("batch_norm", x3), ("batch_norm1d", x2), ("batch_norm2d", x4), ("batch_norm3d", x5)):
         for relu in ("", "_relu"):
             yield call(getattr(ops, name + relu), x, ones, zeros, zeros, ones, 1e-5, 0.5, 3)
@@ -267,6 +295,47 @@ def _functions(
         yield call(bag, packed, indices, offsets, False, 0, False, np.ones(3, F32), None, False)
         mapping = np.array([1, -1, 0, 3], np.int32)
         yield call(bag, packed, indices, offsets, False, 0, True, None, mapping, True)
+    for bits in ("byte", "4bit", "2bit"):
+        search = () if bits == "byte" else (True, 4, 0.5)
+        yield call(getattr(ops, f"embedding_bag_{bits}_prepack"), floats(4, 8), *search)
+        limits = np.array([[0, 1]] * 4, F32)
+        yield call(getattr(ops, f"embedding_bag_{bits}_prepack_with_rowwise_min_max"), floats(4, 8), limits, *search)
+        rows = getattr(ops, f"embedding_bag_{bits}_prepack")(floats(4, 8))
+        yield call(getattr(ops, f"embedding_bag_{bits}_unpack"), rows)
+        bag = getattr(ops, f"embedding_bag_{bits}_rowwise_offsets")
+        yield call(
+            bag, rows, indices, offsets, False, 0, True, np.ones(3, F32), np.array([1, -1, 0, 3], np.int32), True
+        )
+
+
+def _fused(x2: QTensor, x3: QTensor, x4: QTensor, x5: QTensor) -> Iterator[Call]:
+    """quantnn.intrinsic, what stands behind it, and the modules made of many operators."""
+    fused, bias = quantnn.intrinsic, np.ones(3, F32)
+    packed = ops.linear_prepack(weight(3, 4), bias)
+    yield call(ops.linear_leaky_relu, x2, packed, 1.0, 0, 0.1)
+    yield call(ops.linear_tanh, x2, packed, 1.0, 0)
+    packed = ops.conv2d_prepack(weight(3, 4, 2, 2), bias, 1, 1, 1, 1)
+    for name in ("conv2d_add", "conv2d_add_relu"):
+        yield call(getattr(ops, name), x4, qtensor(2, 3, 6, 6), packed, 1.0, 0)
+    for n, x in ((1, x3), (2, x4), (3, x5)):
+        yield call(getattr(fused, f"ConvReLU{n}d"), 4, 4, 2, 1, 1, 1, 2, True, "zeros", None, None)
+        yield forward(getattr(fused, f"ConvReLU{n}d")(4, 4, 2), x)
+    for add in (fused.ConvAdd2d, fused.ConvAddReLU2d):
+        yield call(add, 4, 4, 2, 1, 1, 1, 2, True, "zeros", None, None)
+        yield forward(add(4, 4, 1), x4, x4)
+    for norm, x in ((fused.BNReLU2d, x4), (fused.BNReLU3d, x5)):
+        yield call(norm, 4, 1e-5, 0.1, None, None)
+        yield forward(norm(4), x)
+    for linear, *more in ((fused.LinearReLU,), (fused.LinearTanh,), (fused.LinearLeakyReLU, 0.1)):
+        yield call(linear, 4, 3, *more, True, quantnn.qint8)
+        yield forward(linear(4, 3, *more), x2)
+    steps, state = qtensor(3, 2, 4), qtensor(1, 2, 3)
+    yield call(quantnn.LSTM, 4, 3, 1, True, False, 0.0, False, None, None, False)
+    yield forward(quantnn.LSTM(4, 3), steps, (state, state))
+    yield Call("LSTM.forward", lambda h, c: quantnn.LSTM(4, 3)(steps, (h, c)), {"h": state, "c": state})
+    yield call(quantnn.MultiheadAttention, 4, 2, 0.0, True, False, False, 4, 4, False)
+    attention = quantnn.MultiheadAttention(4, 2, add_bias_kv=True, add_zero_attn=True)
+    yield forward(attention, steps, steps, steps, np.zeros((2, 3), bool), True, np.zeros((3, 3), F32), True, False)
 
 
 def _modules(x2: QTensor, x3: QTensor, x4: QTensor, x5: QTensor, ones: np.ndarray, zeros: np.ndarray) -> Iterator[Call]:
@@ -282,6 +351,11 @@ def _modules(x2: QTensor, x3: QTensor, x4: QTensor, x5: QTensor, ones: np.ndarra
             yield forward(conv(4, 4, 2, padding=1, padding_mode="reflect"), x)
         shape = (4, 4, *(2,) * n)
         yield Call(f"Conv{n}d.set_weight_bias", conv(4, 4, 2).set_weight_bias, {"w": weight(*shape), "b": None})
+        conv = getattr(q, f"ConvTranspose{n}d")
+        yield call(conv, 4, 4, 2, 2, 1, 1, 2, True, 1, "zeros", None, None)
+        yield forward(conv(4, 4, 2, 2), x)
+        change = conv(4, 4, 2).set_weight_bias
+        yield Call(f"ConvTranspose{n}d.set_weight_bias", change, {"w": weight(*shape), "b": None})
     for embedding in (q.Embedding, q.EmbeddingBag):
         for dtype in (q.quint8, q.quint4x2):
             name = embedding.__name__
@@ -316,6 +390,15 @@ def _modules(x2: QTensor, x3: QTensor, x4: QTensor, x5: QTensor, ones: np.ndarra
     yield forward(q.Hardswish(0.5, 3), x4)
     yield call(q.ELU, 0.5, 3, 1.0)
     yield forward(q.ELU(0.5, 3), x4)
+    for activation, *arguments in (
+        (q.CELU, 0.5, 3, 1.0), (q.LeakyReLU, 0.5, 3, 0.1, False), (q.Sigmoid, 0.5, 3), (q.Softmax, 1, 0.5, 3),
+        (q.PReLU, 0.5, 3, 4), (q.SiLU, 0.5, 3), (q.GELU, 0.5, 3, "none"), (q.Mish, 0.5, 3),
+        (q.Softplus, 0.5, 3, 1.0, 20.0), (q.Unary, math.sin, 0.5, 3), (q.Tanh,), (q.Hardsigmoid, False),
+        (q.Hardtanh, -1.0, 1.0, False), (q.Threshold, 0.5, 1.0, False),
+    ):  # fmt: skip
+        yield call(activation, *arguments)
+        yield forward(activation(*arguments), x4)
+    yield Call("PReLU.set_weight", q.PReLU(0.5, 3, 4).set_weight, {"w": qtensor(4)})
     yield call(q.ReLU6, False)
     yield forward(q.ReLU6(), x4)
     yield call(q.ReLU, False)
@@ -325,13 +408,22 @@ def _modules(x2: QTensor, x3: QTensor, x4: QTensor, x5: QTensor, ones: np.ndarra
     yield call(q.Flatten, 1, -1)
     yield forward(q.Flatten(), x4, new=False)
     yield call(q.Dropout, 0.5, False)
+    yield forward(q.MaxPool1d(2), x3)
+    yield forward(q.MaxPool3d(2), x5)
+    yield forward(q.AvgPool3d(2), x5)
+    yield forward(q.AdaptiveAvgPool3d(2), x5)
     yield call(q.MaxPool2d, 2, 1, 0, 1, False, False)
     yield forward(q.MaxPool2d(2), x4)
     yield call(q.AvgPool2d, 2, 1, 0, False, True, None)
     yield forward(q.AvgPool2d(2), x4)
     yield call(q.AdaptiveAvgPool2d, 2)
     yield forward(q.AdaptiveAvgPool2d(2), x4)
+    fx = q.FXFloatFunctional()
+    yield Call("FXFloatFunctional.add", fx.add, {"x": ones, "y": ones})
+    yield Call("FXFloatFunctional.mul_scalar", fx.mul_scalar, {"x": ones, "y": 2.0})
     f, x = q.QFunctional(), q.FloatFunctional()
+    yield Call("FloatFunctional.matmul", x.matmul, {"x": floats(2, 3), "y": floats(3, 2)})
+    yield Call("QFunctional.matmul", f.matmul, {"x": qtensor(2, 3), "y": qtensor(3, 2)})
     for name in ("add", "mul", "add_relu"):
         yield Call(f"QFunctional.{name}", getattr(f, name), {"x": x4, "y": x4})
         yield Call(f"FloatFunctional.{name}", getattr(x, name), {"x": ones, "y": ones})
@@ -352,7 +444,7 @@ def _modules(x2: QTensor, x3: QTensor, x4: QTensor, x5: QTensor, ones: np.ndarra
     for module in (
         q.Linear(4, 3), q.Conv2d(4, 4, 2), q.Embedding(4, 6), q.EmbeddingBag(4, 6, dtype=q.quint4x2),
         q.BatchNorm2d(4), q.LayerNorm(4, ones, zeros, 0.5, 3), q.Quantize(0.5, 3, q.quint8), q.ELU(0.5, 3),
-        q.Hardswish(0.5, 3), q.QFunctional(),
+        q.Hardswish(0.5, 3), q.QFunctional(), q.LeakyReLU(0.5, 3), q.PReLU(0.5, 3, 4), q.Softmax(1, 0.5, 3),
     ):  # fmt: skip
         load = lambda module=module, **state: module.load_state_dict(state)  # noqa: E731
         yield Call(f"{type(module).__name__}.load_state_dict", load, dict(module.state_dict()))
@@ -400,6 +492,26 @@ def _tensors(x4: QTensor) -> Iterator[Call]:
         yield method(x4, name, x4)
     for name in ("size", "stride", "squeeze", "unsqueeze", "unbind", "sort", "max", "min", "mean", "std", "flip"):
         yield method(x4, name, 1)
+    for name in ("relu", "sigmoid", "tanh"):
+        yield method(x4, name)
+    yield method(x4, "argsort", 1, True, True)
+    yield method(x4, "clamp", -1.0, 1.0)
+    yield Call("relu_", lambda x: x.relu_() if isinstance(x, QTensor) else None, {"x": x4}, new=False, changes=True)
+    yield call(q.cat, [x4, x4], 1)
+    yield call(ops.stack, [x4, x4], 1)
+    yield call(ops.pad, x4, (1, 2), "constant", 0.5)
+    yield call(ops.pad, x4, (1, 2, 0, 1), "reflect", None)
+    yield call(ops.channel_shuffle, x4, 2)
+    yield call(ops.pixel_shuffle, x4, 2)
+    yield call(ops.pixel_unshuffle, x4, 5)
+    for name, *arguments in (
+        ("chunk", 2, 1), ("flatten", 1, 2), ("flip", (1,)), ("index_select", 1, [0, 2]),
+        ("masked_fill", np.ones((5, 5), bool), 1.0), ("max", 1, True), ("mean", 1, True), ("min", 1, True),
+        ("movedim", 1, 2), ("narrow", 1, 1, 2), ("permute", (3, 1, 0, 2)), ("reshape", (2, -1)), ("select", 1, 2),
+        ("sort", 1, True, True), ("split", 2, 1), ("squeeze", 1), ("std", 1), ("topk", 2, 1), ("transpose", 1, 2),
+        ("unbind", 1), ("unflatten", 1, (2, 2)), ("unsqueeze", 1),
+    ):  # fmt: skip
+        yield call(getattr(ops, name), x4, *arguments, new=False)
     yield method(x4, "flatten", 1, 2)
     yield method(x4, "unflatten", 1, (2, 2))
     yield method(x4, "permute", 3, 1, 0, 2)
@@ -725,6 +837,7 @@ def test_float_modules_without_what_they_need() -> None:
     cases: list[tuple[Any, str, dict[str, Any]]] = [
         (quantnn.Linear, "Linear", {**common, "in_features": 2, "out_features": 2, "weight": np.ones((2, 2), F32)}),
         (quantnn.Conv2d, "Conv2d", {**common, **conv}),
+        (quantnn.ConvTranspose2d, "ConvTranspose2d", {**common, **conv, "output_padding": (0, 0)}),
         (quantnn.BatchNorm2d, "BatchNorm2d", {**common, **norm, "weight": np.ones(2)}),
         (quantnn.EmbeddingBag, "EmbeddingBag", {**embedding, "qconfig": None, "weight": np.ones((2, 2), F32)}),
         (quantnn.Hardswish, "Hardswish", {"activation_post_process": Observer()}),
@@ -788,13 +901,22 @@ def test_the_table_is_complete() -> None:
     public = {name for name, x in vars(quantnn).items() if callable(x) and not name.startswith("_")}
     public |= {name for name, x in vars(functional).items() if callable(x) and x.__module__.startswith("quantnn")}
     public |= {f"ops.{name}" for name, x in vars(ops).items() if callable(x) and not isinstance(x, type)}
-    public -= {"PackedLinear", "PackedConv", "run_linear", "run_conv"}
+    public -= {"PackedLinear", "PackedConv", "PackedConvTranspose", "run_linear", "run_conv"}
     public |= {f"QTensor.{name}" for name in vars(QTensor) if not name.startswith("_")}
     public -= {name for name in public if name.split(".")[-1].startswith("_") or f"ops.{name}" in called}
-    same = {"ops.conv1d_unpack", "ops.conv2d_unpack", "ops.conv3d_unpack"}  # all are ops.conv_unpack
-    same |= {f"QTensor.{name}" for name in ("swapaxes", "swapdims", "broadcast_to", "nelement", "masked_fill_")}
+    # all are ops.conv_unpack or ops.conv_transpose_unpack
+    same = {f"ops.conv{transposed}{n}d_unpack" for transposed in ("", "_transpose") for n in (1, 2, 3)}
+    same |= {f"QTensor.{name}" for name in ("swapaxes", "swapdims", "broadcast_to", "nelement", "masked_fill_", "clip")}
     plain = {f"QTensor.{name}" for name in ("shape", "ndim", "dtype", "is_quantized", "requires_grad")}
-    plain |= {"Module", "QTensor", "FloatFunctional", "QFunctional", "show_config", "get_num_threads"}
+    plain |= {
+        "Module",
+        "QTensor",
+        "FloatFunctional",
+        "FXFloatFunctional",
+        "QFunctional",
+        "show_config",
+        "get_num_threads",
+    }
     assert public - called - same == plain
 
 

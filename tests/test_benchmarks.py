@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks import _limits, _measure, _onnx, _tflite, bench_conv, bench_linear
+from benchmarks import _limits, _measure, _onnx, _tflite, bench_conv, bench_conv_transpose, bench_linear
 from benchmarks.__main__ import FAMILIES
 
 LIMITS = _limits.Limits(
@@ -146,6 +146,26 @@ def test_rows_of_each_kind_of_convolution_are_exact() -> None:
     ]
     for shape in small:
         row = bench_conv.row("", shape)
+        form = row.forms["quantnn"]()
+        assert row.reference is not None
+        assert form.ints is not None
+        np.testing.assert_array_equal(form.ints(form.call()), row.reference(), str(shape))
+
+
+def test_rows_of_transposed_convolutions() -> None:
+    for shape in (
+        bench_conv_transpose.Shape(4, 6, (5, 3), 2),
+        bench_conv_transpose.Shape(4, 6, (5, 3), 3),
+        bench_conv_transpose.Shape(8, 4, (5,), 7, 3, 4),
+        bench_conv_transpose.Shape(4, 6, (2, 3, 4), 4),
+    ):
+        reached = 0
+        for at in itertools.product(*map(range, shape.size)):
+            for tap in itertools.product(range(shape.kernel), repeat=len(at)):
+                place = [i * shape.stride - shape.padding + k for i, k in zip(at, tap, strict=True)]
+                reached += all(0 <= p < n for p, n in zip(place, shape.out, strict=True))
+        assert shape.macs == shape.out_channels * shape.channels // shape.groups * reached
+        row = bench_conv_transpose.row("", shape)
         form = row.forms["quantnn"]()
         assert row.reference is not None
         assert form.ints is not None

@@ -49,7 +49,7 @@ LEVELS = (
 
 #: The kernels that stand on the dot product of bytes. A level that adds nothing else has modules for these only: the
 #: others would be the same code once more.
-DOT_KERNELS = ("linear", "conv", "depthwise")
+DOT_KERNELS = ("linear", "conv", "conv_transpose", "depthwise", "dynamic", "rnn")
 
 
 def offered(has: Callable[[str], bool], built: tuple[str, ...]) -> tuple[str, ...]:

@@ -53,16 +53,16 @@ def ordered(a: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
 
     Images of bytes that go to or from channels-last memory have a kernel of their own.
     """
-    if not a.flags.c_contiguous and a.ndim > 2:
+    if a.itemsize == 1 and a.size >= 1024 and a.ndim > 2:
         last = _turned(a.ndim, 2)
-        if a.transpose(last).flags.c_contiguous:
+        if not a.flags.c_contiguous and a.transpose(last).flags.c_contiguous:
             a, order = a.transpose(last), tuple(last.index(i) for i in order)
-    at = order[1] if len(order) > 2 else 1
-    if at > 1 and a.itemsize == 1 and a.size >= 1024 and a.flags.c_contiguous and order == _turned(a.ndim, at):
-        x = a.view(np.uint8).reshape(a.shape[0], math.prod(a.shape[1:at]), math.prod(a.shape[at:]))
-        out = empty((x.shape[0], x.shape[2], x.shape[1]), np.uint8)
-        kernels.transpose.transpose(x, out, _threads.threads_for(x.size, _GRAIN))
-        return out.reshape(-1).view(a.dtype)
+        at = order[1]
+        if at > 1 and a.flags.c_contiguous and order == _turned(a.ndim, at):
+            x = a.view(np.uint8).reshape(a.shape[0], math.prod(a.shape[1:at]), math.prod(a.shape[at:]))
+            out = empty((x.shape[0], x.shape[2], x.shape[1]), np.uint8)
+            kernels.transpose.transpose(x, out, _threads.threads_for(x.size, _GRAIN))
+            return out.reshape(-1).view(a.dtype)
     return np.ascontiguousarray(a.transpose(order)).ravel()  # quicker than ravel alone
 
 

@@ -11,16 +11,29 @@ import numpy as np
 
 from . import _checks, ops
 from .ops._conv import PackedConv, run_conv
+from .ops._function import gelu as gelu
+from .ops._function import mish as mish
+from .ops._function import silu as silu
+from .ops._function import softplus as softplus
+from .ops._function import unary as unary
 from .ops._interpolate import interpolate as interpolate
 from .ops._interpolate import upsample as upsample
 from .ops._interpolate import upsample_bilinear as upsample_bilinear
 from .ops._interpolate import upsample_nearest as upsample_nearest
 from .ops._linear import PackedLinear, run_linear
 from .ops._pool import adaptive_avg_pool2d as adaptive_avg_pool2d
+from .ops._pool import adaptive_avg_pool3d as adaptive_avg_pool3d
 from .ops._pool import avg_pool2d as avg_pool2d
+from .ops._pool import avg_pool3d as avg_pool3d
+from .ops._pool import max_pool1d as max_pool1d
 from .ops._pool import max_pool2d as max_pool2d
+from .ops._unary import celu as celu
 from .ops._unary import elu as elu
+from .ops._unary import functional_leaky_relu as leaky_relu  # noqa: F401
+from .ops._unary import hardsigmoid as hardsigmoid
 from .ops._unary import hardswish as hardswish
+from .ops._unary import hardtanh as hardtanh
+from .ops._unary import threshold as threshold
 from .tensor import QTensor, quint8
 
 

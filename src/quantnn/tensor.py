@@ -919,6 +919,46 @@ class QTensor:
         indices = np.ascontiguousarray(order[(slice(None),) * at + (slice(0, k),)])
         return ValuesIndices(self._like(np.ascontiguousarray(np.take_along_axis(ints, indices, at))), indices)
 
+    def argsort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> np.ndarray:
+        """The indices of `sort`."""
+        return self.sort(dim, descending, stable).indices
+
+    # ---- activations ---------------------------------------------------------------------------------------
+
+    def relu(self) -> QTensor:
+        """Negative values replaced by zero: `quantnn.ops.relu`."""
+        from .ops import _unary
+
+        return _unary.relu(self)
+
+    def relu_(self) -> QTensor:
+        """`relu` in place. Returns itself."""
+        from .ops import _unary
+
+        if not self._ints.flags.writeable:
+            raise ValueError("relu_: the integers are read-only; clone() first")
+        return _unary.relu_(self)
+
+    def clamp(self, min: float | None = None, max: float | None = None) -> QTensor:
+        """Values limited to [min, max]: `quantnn.ops.clamp`."""
+        from .ops import _unary
+
+        return _unary.clamp(self, min, max)
+
+    clip = clamp
+
+    def sigmoid(self) -> QTensor:
+        """The sigmoid, with torch's fixed parameters: `quantnn.ops.sigmoid` without any."""
+        from .ops import _unary
+
+        return _unary.sigmoid(self)
+
+    def tanh(self) -> QTensor:
+        """The hyperbolic tangent, with torch's fixed parameters: `quantnn.ops.tanh`."""
+        from .ops import _unary
+
+        return _unary.tanh(self)
+
     def __repr__(self) -> str:
         return _repr.qtensor(self)
 

@@ -37,7 +37,7 @@ def save(path: Path, cases: list[Stored]) -> None:
                 [name, x.shape, x.q_scale(), x.q_zero_point(), suggests_channels_last(x._ints.shape, x._ints.strides)]
             )
         index.append([case.op, tensors, case.arguments])
-    arrays = {name: np.concatenate(parts) for name, parts in ints.items()}
+    arrays = {name: np.concatenate([np.empty(0, _DTYPES[name].numpy), *parts]) for name, parts in ints.items()}
     np.savez_compressed(path, index=np.array(json.dumps(index)), **arrays)
 
 

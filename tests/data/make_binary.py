@@ -33,6 +33,11 @@ def main() -> None:
                 for op in ("add", "add_relu", "mul", "mul_relu"):
                     want = getattr(torch.ops.quantized, op)(a, b, *qparams)
                     cases.append(Stored(op, [qa, qb], qparams, from_torch(want)))
+                if first == second:
+                    w, qw = draw.tensor(rng, torch, first[1:2] or (1,), dtype, ties, most=most)
+                    for i in (1, w.numel()):
+                        want = torch.ops.quantized.prelu(a, w[:i], *qparams)
+                        cases.append(Stored("prelu", [qa, qw[:i]], qparams, from_torch(want)))
                 for op in ("add_scalar", "add_scalar_relu", "mul_scalar", "mul_scalar_relu"):
                     number = float(rng.normal() * 20)
                     want = getattr(torch.ops.quantized, op)(a, number)

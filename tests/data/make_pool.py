@@ -1,4 +1,4 @@
-"""Write pool.npz: torch 2.13's pooling results.
+"""Write pool.npz and pool_1d_3d.npz: torch 2.13's pooling results.
 
     python -m tests.data.make_pool
 
@@ -32,6 +32,17 @@ CASES: list[tuple[str, tuple[int, ...], dict[str, Any]]] = [
 ]
 
 
+OTHERS: list[tuple[str, tuple[int, ...], dict[str, Any]]] = [
+    ("max_pool1d", (2, 5, 19), {"kernel_size": 3, "stride": 2, "padding": 1, "dilation": 2}),
+    ("max_pool1d", (3, 20), {"kernel_size": 4, "ceil_mode": True}),
+    ("max_pool3d", (1, 18, 3, 4, 5), {"kernel_size": [2, 3, 2], "stride": [1, 2, 2], "padding": 1}),
+    ("avg_pool3d", (1, 21, 3, 4, 5), {"kernel_size": 2}),
+    ("avg_pool3d", (1, 5, 4, 4, 3), {"kernel_size": 3, "stride": 2, "padding": 1, "count_include_pad": False}),
+    ("adaptive_avg_pool3d", (1, 19, 3, 4, 5), {"output_size": [2, 3, 2]}),
+    ("adaptive_avg_pool3d", (2, 9, 2, 3, 3), {"output_size": 1}),
+]
+
+
 def write(path: Path, cases: list[tuple[str, tuple[int, ...], dict[str, Any]]], run: Callable[..., Any]) -> None:
     """Run every case at two or three dtypes and both memory orders."""
     import torch
@@ -59,11 +70,12 @@ def write(path: Path, cases: list[tuple[str, tuple[int, ...], dict[str, Any]]], 
 
 
 def main() -> None:
-    write(
-        HERE / "pool.npz",
-        CASES,
-        lambda torch, name, x, arguments: getattr(torch.ao.nn.quantized.functional, name)(x, **arguments),
-    )
+    def run(torch: Any, name: str, x: Any, arguments: dict[str, Any]) -> Any:
+        functional = torch.nn.functional if name == "max_pool3d" else torch.ao.nn.quantized.functional
+        return getattr(functional, name)(x, **arguments)
+
+    write(HERE / "pool.npz", CASES, run)
+    write(HERE / "pool_1d_3d.npz", OTHERS, run)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Sanitizers do not see what tile registers and assembly read; the processor does.
 from __future__ import annotations
 
 import ctypes
+import math
 import mmap
 import sys
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import quantnn
+from tests.kernels import test_conv_transpose as transposed
 from tests.kernels.test_conv import GEOMETRIES
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="protects memory through Linux's C library")
@@ -47,14 +49,35 @@ def test_conv(name, level, rng, at_the_end):
     prepack = getattr(quantnn.ops, f"conv{ndim}d_prepack")
     geometry = [[v] * ndim if isinstance(v, int) else list(v) for v in (stride, padding, dilation)]
     packed = prepack(quantnn.make_per_tensor_quantized_tensor(w, 0.01, 0), None, *geometry, groups)
-    x = rng.integers(0, 256, (n, *(1,) * (3 - ndim), *size, c)).astype(np.uint8)
+    shape = (n, *(1,) * (3 - ndim), *size, c)
     size = [(i + 2 * p - d * (f - 1) - 1) // s + 1 for i, f, s, p, d in zip(size, kernel, *geometry, strict=True)]
-    shape = (n, *(1,) * (3 - ndim), *size, k)
+    out_shape = (n, *(1,) * (3 - ndim), *size, k)
+    x = rng.integers(0, 256, math.prod(shape)).astype(np.uint8)
     for threads in (1, 2):
-        plain, out = np.empty(shape, np.uint8), at_the_end(np.zeros(shape, np.uint8))
-        packed._run(packed._kernel, x, plain, 0.1, 3, 0.5, 7, False, threads)
-        packed._run(packed._kernel, at_the_end(x), out, 0.1, 3, 0.5, 7, False, threads)
+        plain = np.zeros(math.prod(out_shape), np.uint8)
+        out = at_the_end(plain)
+        packed._run(packed._kernel, x, plain, shape, out_shape, 0.1, 3, 0.5, 7, False, threads)
+        packed._run(packed._kernel, at_the_end(x), out, shape, out_shape, 0.1, 3, 0.5, 7, False, threads)
         assert np.array_equal(out, plain)
+
+
+@pytest.mark.parametrize("name", transposed.GEOMETRIES)
+def test_conv_transpose(name, level, rng, at_the_end):
+    (n, c, *size), (k, *kernel), *_, groups = transposed.GEOMETRIES[name]
+    ndim = len(size)
+    w = rng.integers(-128, 128, (c, k // groups, *kernel)).astype(np.int8)
+    x = rng.integers(0, 256, (n, c, *size)).astype(np.uint8)
+    for zero_point in (0, 5):
+        qw = quantnn.make_per_tensor_quantized_tensor(w, 0.01, zero_point)
+        packed = getattr(quantnn.ops, f"conv_transpose{ndim}d_prepack")(qw, None, *transposed.geometry_of(name))
+        run = getattr(quantnn.ops, f"conv_transpose{ndim}d")
+        want = run(quantnn.make_per_tensor_quantized_tensor(x, 0.1, 3), packed, 0.5, 7).int_repr()
+        plain = np.ascontiguousarray(np.moveaxis(want, 1, -1)).reshape(n, *(1,) * (3 - ndim), *want.shape[2:], k)
+        last = at_the_end(np.ascontiguousarray(np.moveaxis(x, 1, -1)).reshape(n, *(1,) * (3 - ndim), *size, c))
+        for threads in (1, 2):
+            out = at_the_end(np.zeros(plain.shape, np.uint8))
+            packed._run(packed._kernel, last, out, 0.1, 3, 0.5, 7, threads)
+            assert np.array_equal(out, plain)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 1000, 10), (5, 72, 40), (33, 64, 33), (50, 200, 65), (7, 3, 5)])

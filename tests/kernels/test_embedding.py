@@ -245,3 +245,48 @@ def test_empty_table() -> None:
     with pytest.raises(IndexError, match="no rows"):
         ops.embedding_byte(packed, np.zeros(1, np.int64))
     assert ops.embedding_byte(PACKED, []).shape == (0, 4)
+
+
+NAMES = {8: "byte", 4: "4bit", 2: "2bit"}
+
+
+@pytest.mark.parametrize("bits", NAMES)
+def test_rows_of_floats(bits: int, level: str, threads: int, rng: np.random.Generator) -> None:
+    name = f"embedding_bag_{NAMES[bits]}"
+    for i in range(6):
+        rows, dim = int(rng.integers(1, 8)), int(rng.integers(1, 40)) * (8 // bits)
+        w = (rng.standard_normal((rows, dim)) * 10 ** rng.uniform(-3, 2)).astype(rng.choice([np.float32, np.float16]))
+        w[0] = w[0, 0]
+        packed = getattr(ops, f"{name}_prepack")(w)
+        np.testing.assert_array_equal(packed, reference.pack_floats(w, bits))
+        np.testing.assert_array_equal(getattr(ops, f"{name}_prepack")(w[::-1])[::-1], packed)
+        limits = np.stack([w.min(1) - 1, w.max(1) - 0.01 * i], 1).astype(np.float32)
+        got = getattr(ops, f"{name}_prepack_with_rowwise_min_max")(w.astype(np.float32), limits)
+        np.testing.assert_array_equal(got, reference.pack_floats(w, bits, limits))
+        if bits < 8 and i < 2:
+            got = getattr(ops, f"{name}_prepack")(w, True, 20, 0.4)
+            np.testing.assert_array_equal(got, reference.pack_floats(w, bits, search=(20, 0.4)))
+        ints, scale, bias = reference.unpack_floats(packed, bits)
+        check(getattr(ops, f"{name}_unpack")(packed), fma(ints.astype(np.float32), scale[:, None], bias[:, None]))
+
+        n, bags = int(rng.integers(0, 30)), int(rng.integers(1, 6))
+        indices, offsets = rng.integers(0, rows, n), np.sort(rng.integers(0, n + 1, bags))
+        offsets[0] = 0
+        want = np.zeros((bags, dim), np.float32)
+        for b, (start, stop) in enumerate(zip(offsets, [*offsets[1:], n], strict=True)):
+            for r in indices[start:stop]:
+                want[b] = fma(scale[r], ints[r].astype(np.float32), want[b] + bias[r])
+        check(getattr(ops, f"{name}_rowwise_offsets")(packed, indices, offsets), want)
+
+
+def test_rows_of_floats_refused() -> None:
+    with pytest.raises(TypeError, match="float32 or float16"):
+        ops.embedding_bag_byte_prepack(np.ones((2, 2)))
+    with pytest.raises(ValueError, match="a multiple of 4"):
+        ops.embedding_bag_2bit_prepack(np.ones((2, 6), np.float32))
+    with pytest.raises(ValueError, match="finite"):
+        ops.embedding_bag_byte_prepack(np.full((1, 2), np.nan, np.float32))
+    with pytest.raises(ValueError, match="at least 8"):
+        ops.embedding_bag_byte_unpack(np.ones((1, 7), np.uint8))
+    with pytest.raises(IndexError, match=r"in \[0, 1\]"):
+        ops.embedding_bag_4bit_rowwise_offsets(np.ones((2, 8), np.uint8), np.array([2]), np.array([0]))

@@ -76,10 +76,10 @@ def random_images(rng: np.random.Generator, least: list[int]) -> tuple[QTensor, 
     return x, is_in_order(x.int_repr(), True)
 
 
-def random_window(rng: np.random.Generator) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-    kernel = (int(rng.integers(1, 6)), int(rng.integers(1, 6)))
-    stride = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
-    return kernel, stride, (int(rng.integers(0, kernel[0] // 2 + 1)), int(rng.integers(0, kernel[1] // 2 + 1)))
+def random_window(rng: np.random.Generator, n: int = 2) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    kernel = tuple(int(k) for k in rng.integers(1, 6 if n < 3 else 4, n))
+    stride = tuple(int(s) for s in rng.integers(1, 4, n))
+    return kernel, stride, tuple(int(rng.integers(0, k // 2 + 1)) for k in kernel)
 
 
 def test_max_pool2d(level: str, rng: np.random.Generator, threads: int) -> None:
@@ -114,11 +114,76 @@ def test_adaptive_avg_pool2d(level: str, rng: np.random.Generator, threads: int)
         check(_pool.adaptive_avg_pool2d(x, out), want, x, channels_last)
 
 
-@pytest.mark.parametrize("case", stored("pool.npz"), ids=lambda c: f"{c['name']}-{c['x'].dtype}-{c['x'].shape}")
+@pytest.mark.parametrize("n", [1, 3])
+def test_max_pool_1d_and_3d(n: int, level: str, rng: np.random.Generator, threads: int) -> None:
+    for _ in range(10):
+        kernel, stride, padding = random_window(rng, n)
+        dilation = tuple(int(d) for d in rng.integers(1, 3, n))
+        ceil_mode = bool(rng.integers(2))
+        least = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+        x, channels_last = random_images(rng, least)
+        if n == 3 and x.ndim == 4:
+            x = x.unsqueeze(0)
+        want = reference.max_pool(x.int_repr(), kernel, stride, padding, dilation, ceil_mode)
+        y = getattr(_pool, f"max_pool{n}d")(x, kernel, stride, padding, dilation, ceil_mode)
+        check(y, want, x, channels_last)
+
+
+def test_avg_pool3d(level: str, rng: np.random.Generator, threads: int) -> None:
+    for _ in range(10):
+        kernel, stride, padding = random_window(rng, 3)
+        ceil_mode, count_include_pad = map(bool, rng.integers(0, 2, 2))
+        divisor = int(rng.integers(1, 12)) if rng.random() < 0.3 else None
+        x, _ = random_images(rng, list(kernel))
+        x = x.unsqueeze(0) if x.ndim == 4 else x
+        want = reference.avg_pool(
+            x.int_repr(), x.q_zero_point(), x.dtype, kernel, stride, padding, ceil_mode, count_include_pad, divisor,
+            True,
+        )  # fmt: skip
+        y = _pool.avg_pool3d(x, kernel, stride, padding, ceil_mode, count_include_pad, divisor)
+        check(y, want, x, True)
+
+
+def test_adaptive_avg_pool3d(level: str, rng: np.random.Generator, threads: int) -> None:
+    for _ in range(10):
+        out = (2, *(int(n) for n in rng.integers(1, 5, 2)))
+        x, channels_last = random_images(rng, [1, 1, 1])
+        want = reference.adaptive_avg_pool(x.int_repr(), x.q_zero_point(), x.dtype, out, channels_last)
+        check(_pool.adaptive_avg_pool3d(x, out), want, x, channels_last)
+        y = _pool.adaptive_avg_pool3d(x, 1)  # torch's mean
+        np.testing.assert_array_equal(y.int_repr(), x.mean((-3, -2, -1), keepdim=True).int_repr())
+
+
+@pytest.mark.parametrize("name", ["max_pool1d", "max_pool3d", "avg_pool3d", "adaptive_avg_pool3d"])
+def test_other_ranks(name: str) -> None:
+    function = getattr(_pool, name)
+    accepted = {"max_pool1d": r"\(C, L\) or \(N, C, L\)", "adaptive_avg_pool3d": r"\(C, D, H, W\) or \(N, C, D, H, W\)"}
+    for rank in (0, 1, 6):
+        x = make_per_tensor_quantized_tensor(np.zeros((2,) * rank, np.uint8), 0.5, 0)
+        shapes = accepted.get(name, r"\(N, C, D, H, W\)")
+        with pytest.raises(ValueError, match=rf"{name}: input must have shape {shapes}; got"):
+            function(x, 1)
+    x = make_per_tensor_quantized_tensor(np.zeros((2,) * (3 if name == "max_pool1d" else 5), np.uint8), 0.5, 0)
+    with pytest.raises(ValueError, match=f"{name}: (kernel_size|output_size) must be"):
+        function(x, (1, 1, 1, 1))
+    if name != "adaptive_avg_pool3d":
+        with pytest.raises(ValueError, match=f"{name}: input must be at least as large"):
+            function(x, 3)
+        with pytest.raises(ValueError, match=f"{name}: padding must be at most half"):
+            function(x, 2, 1, 2)
+    else:
+        with pytest.raises(TypeError, match=r"Use \(None, None, None\) to keep the size"):
+            function(x, None)
+
+
+STORED = stored("pool.npz") + stored("pool_1d_3d.npz")
+
+
+@pytest.mark.parametrize("case", STORED, ids=lambda c: f"{c['name']}-{c['x'].dtype}-{c['x'].shape}")
 def test_stored(level: str, case: dict[str, Any]) -> None:
     x = make_per_tensor_quantized_tensor(in_order(case["x"], case["channels_last"]), 0.5, case["zero_point"])
     y = getattr(_pool, case["name"])(x, **case["arguments"])
-    check(y, case["y"], x, case["channels_last"])
+    check(y, case["y"], x, case["channels_last"] or case["name"] == "avg_pool3d")
 
 
 def test_max_pool2d_float(level: str, rng: np.random.Generator) -> None:

@@ -119,3 +119,16 @@ def test_bad_arguments() -> None:
     ):
         with pytest.raises(TypeError, match=message):
             call()
+
+
+def test_a_change_in_place_is_seen() -> None:
+    x = QTensor(np.arange(8, dtype=np.uint8).reshape(2, 4, 1), quint8, 1.0, 0)
+    for make in (
+        lambda w, b: LayerNorm((4, 1), w.reshape(4, 1), b.reshape(4, 1), 0.1, 100),
+        lambda w, b: GroupNorm(2, 4, w, b, 0.1, 100),
+    ):
+        m = make(np.ones(4, np.float32), np.zeros(4, np.float32))
+        m(x)
+        m.weight[...], m.bias[...] = 2, 3
+        want = make(np.full(4, 2, np.float32), np.full(4, 3, np.float32))(x)
+        np.testing.assert_array_equal(m(x).int_repr(), want.int_repr())

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quantnn.modules.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from quantnn.modules.pooling import (
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AvgPool2d,
+    AvgPool3d,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+)
 from quantnn.ops import _pool
 from quantnn.tensor import QTensor, make_per_tensor_quantized_tensor
 
@@ -29,6 +37,13 @@ def test_like_functions(x: QTensor) -> None:
         (MaxPool2d(3, 2, 1, 1, False, True)(x), _pool.max_pool2d(x, 3, 2, 1, 1, True)),
         (AvgPool2d(3, 2, 1, True, False, 5)(x), _pool.avg_pool2d(x, 3, 2, 1, True, False, 5)),
         (AdaptiveAvgPool2d((None, 2))(x), _pool.adaptive_avg_pool2d(x, (None, 2))),
+    ]
+    y = x[:, :, :8].unflatten(2, (2, 4))
+    pairs += [
+        (MaxPool1d(3, 2, 1)(x[0]), _pool.max_pool1d(x[0], 3, 2, 1)),
+        (MaxPool3d((2, 3, 1), 2, (1, 1, 0))(y), _pool.max_pool3d(y, (2, 3, 1), 2, (1, 1, 0))),
+        (AvgPool3d((2, 3, 1), 2, 0, True)(y), _pool.avg_pool3d(y, (2, 3, 1), 2, 0, True)),
+        (AdaptiveAvgPool3d((None, 2, 3))(y), _pool.adaptive_avg_pool3d(y, (None, 2, 3))),
     ]
     for module, function in pairs:
         np.testing.assert_array_equal(module.int_repr(), function.int_repr())

@@ -62,6 +62,16 @@ def mul(a: Operand, b: Operand, scale: float, zero_point: int, dtype: Any, relu:
     return np.maximum(q, zero_point).astype(q.dtype) if relu else q
 
 
+def prelu(a: Operand, weight: Operand, scale: float, zero_point: int, dtype: Any) -> np.ndarray:
+    q, s, z = a
+    w, sw, zw = weight
+    one = int(quantize_qs(1.0, sw, zw, dtype)) - zw
+    x = q.astype(np.int64) - z
+    factors = (w.astype(np.int64) - zw).reshape([w.size if d == min(1, q.ndim - 1) else 1 for d in range(q.ndim)])
+    c = wrap32(np.maximum(x, 0) * one + np.minimum(x, 0) * factors)
+    return requantize(c, f32(s) * f32(sw) * inv32(scale), zero_point, dtype)
+
+
 def add_scalar(a: Operand, number: float, dtype: Any, relu: bool = False) -> Operand:
     q, scale, zero_point = a
     lo, hi = qrange(dtype)

@@ -17,6 +17,16 @@ def conv(
     dilation: Sequence[int], groups: int, scale: float, zero_point: int, relu: bool = False,
 ) -> np.ndarray:  # fmt: skip
     """x (N, C, *size) uint8, w (K, C / groups, *kernel) int8; returns (N, K, *output size)."""
+    acc = accumulate(x, x_zero_point, w, w_zero_point, stride, padding, dilation, groups)
+    last = np.moveaxis(acc, 1, -1)
+    return np.moveaxis(requantize(last, x_scale, w_scale, bias, per_channel, scale, zero_point, relu), -1, 1)
+
+
+def accumulate(
+    x: np.ndarray, x_zero_point: int, w: np.ndarray, w_zero_point: Any, stride: Sequence[int],
+    padding: Sequence[int], dilation: Sequence[int], groups: int,
+) -> np.ndarray:  # fmt: skip
+    """The sums of products (N, K, *output size)."""
     dims = x.ndim - 2
     a = x.astype(np.int64) - x_zero_point
     a = np.pad(a, [(0, 0), (0, 0), *((p, p) for p in padding)])  # the zero point is now 0
@@ -32,5 +42,4 @@ def conv(
         pixels = a[(slice(None), slice(None), *window)].reshape(n, groups, c, -1)
         weight = b[(slice(None), slice(None), *tap)].reshape(groups, k, c)
         acc += np.einsum("ngcp,gkc->ngkp", pixels, weight)
-    last = np.moveaxis(acc.reshape(n, groups * k, *size), 1, -1)
-    return np.moveaxis(requantize(last, x_scale, w_scale, bias, per_channel, scale, zero_point, relu), -1, 1)
+    return acc.reshape(n, groups * k, *size)

@@ -129,3 +129,131 @@ def elu(
         lambda: quantize_qv(np.where(x > 0, x, negative(x)), out_scale, out_zero_point, dtype),
         lambda: quantize_qs(np.where(y >= 0, y, negative(y)), out_scale, out_zero_point, dtype),
     )
+
+
+def hardtanh(q: np.ndarray, scale: float, zero_point: int, dtype: Any, least: float, most: float) -> np.ndarray:
+    return clamp(q, scale, zero_point, dtype, least, most)
+
+
+def celu(
+    q: np.ndarray,
+    scale: float,
+    zero_point: int,
+    dtype: Any,
+    out_scale: float,
+    out_zero_point: int,
+    alpha: float = 1.0,
+    order: Sequence[int] | None = None,
+) -> np.ndarray:
+    def negative(x: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            return np.expm1((x * f32(1.0 / alpha)).astype(f64)).astype(f32) * f32(alpha)
+
+    x, y = dequantize_dv(q, scale, zero_point), dequantize_ds(q, scale, zero_point)
+    return by_position(
+        q,
+        order,
+        lambda: quantize_qv(np.where(x > 0, x, negative(x)), out_scale, out_zero_point, dtype),
+        lambda: quantize_qs(np.where(y >= 0, y, negative(y)), out_scale, out_zero_point, dtype),
+    )
+
+
+def _simple(
+    value: Callable[[np.ndarray], np.ndarray],
+    q: np.ndarray,
+    scale: float,
+    zero_point: int,
+    dtype: Any,
+    out_scale: float,
+    out_zero_point: int,
+    order: Sequence[int] | None,
+) -> np.ndarray:
+    """A function with one formula for vector elements and the others."""
+    return by_position(
+        q,
+        order,
+        lambda: quantize_qv(value(dequantize_dv(q, scale, zero_point)), out_scale, out_zero_point, dtype),
+        lambda: quantize_qs(value(dequantize_ds(q, scale, zero_point)), out_scale, out_zero_point, dtype),
+    )
+
+
+def leaky_relu(
+    q: np.ndarray,
+    scale: float,
+    zero_point: int,
+    dtype: Any,
+    slope: float,
+    out_scale: float,
+    out_zero_point: int,
+    order: Sequence[int] | None = None,
+) -> np.ndarray:
+    def value(x: np.ndarray) -> np.ndarray:
+        return np.where(x > 0, x, x * f32(slope))
+
+    return _simple(value, q, scale, zero_point, dtype, out_scale, out_zero_point, order)
+
+
+def threshold(
+    q: np.ndarray,
+    scale: float,
+    zero_point: int,
+    dtype: Any,
+    threshold: float,
+    value: float,
+    order: Sequence[int] | None = None,
+) -> np.ndarray:
+    def replaced(x: np.ndarray) -> np.ndarray:
+        return np.where(x > f32(threshold), x, f32(value))
+
+    return _simple(replaced, q, scale, zero_point, dtype, scale, zero_point, order)
+
+
+def tanh(
+    q: np.ndarray, scale: float, zero_point: int, dtype: Any, order: Sequence[int] | None = None
+) -> tuple[np.ndarray, float, int]:
+    """Integers, and the scale and zero point that go with a dtype."""
+    qparams = {"quint8": (1 / 128, 128), "qint8": (1 / 128, 0), "qint32": (2.0**-31, 0)}[name_of(dtype)]
+
+    def value(x: np.ndarray) -> np.ndarray:
+        return np.tanh(x.astype(f64)).astype(f32)
+
+    return _simple(value, q, scale, zero_point, dtype, *qparams, order), *qparams
+
+
+UNIT = {"quint8": (1 / 256, 0), "qint8": (1 / 256, -128), "qint32": (2.0**-32, 0)}
+
+
+def hardsigmoid(
+    q: np.ndarray, scale: float, zero_point: int, dtype: Any, order: Sequence[int] | None = None
+) -> tuple[np.ndarray, float, int]:
+    """Integers, and the scale and zero point that go with a dtype."""
+    qparams = UNIT[name_of(dtype)]
+
+    def value(x: np.ndarray) -> np.ndarray:
+        return minimum(maximum(x + f32(3), f32(0)), f32(6)) / f32(6)
+
+    return _simple(value, q, scale, zero_point, dtype, *qparams, order), *qparams
+
+
+def sigmoid(
+    q: np.ndarray,
+    scale: float,
+    zero_point: int,
+    dtype: Any,
+    out_scale: float,
+    out_zero_point: int,
+    order: Sequence[int] | None = None,
+) -> np.ndarray:
+    def e(x: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            return np.exp(-x.astype(f64)).astype(f32)
+
+    x = f32(scale) * (q.astype(f32) - f32(zero_point))
+    y = dequantize_ds(q, scale, zero_point)
+    inv = None if name_of(dtype) == "qint32" else inv64(out_scale)
+    return by_position(
+        q,
+        order,
+        lambda: quantize_qv(f32(1) / (f32(1) + e(x)), out_scale, out_zero_point, dtype, inv),
+        lambda: quantize_qs((1.0 / (1.0 + e(y).astype(f64))).astype(f32), out_scale, out_zero_point, dtype),
+    )

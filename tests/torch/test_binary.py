@@ -107,12 +107,24 @@ def _concatenation(name: str) -> Case:
     return case
 
 
+def case_prelu(rng: np.random.Generator, torch: Any, quantnn: Any) -> tuple[int, int]:
+    dtype = draw.DTYPES[int(rng.integers(3))]
+    ties = bool(rng.integers(2))
+    shape = draw.shape(rng, int(rng.choice([1, 2, 3, 4, 4, 5])))
+    theirs, ours = draw.tensor(rng, torch, shape, dtype, ties, most=3000)
+    n = 1 if rng.random() < 0.5 else shape[1 if len(shape) > 1 else 0]
+    weight, our_weight = draw.tensor(rng, torch, (n,), dtype, ties, most=3000)
+    qparams = draw.scale(rng, ties), draw.zero_point(rng, dtype)
+    return compare(torch.ops.quantized.prelu(theirs, weight, *qparams), ops.prelu(ours, our_weight, *qparams))
+
+
 #: qint32 products stay within int32 and their results too: beyond, torch's vector and scalar loops differ.
 CASES: dict[str, Case] = {
     "add": _binary("add", 100000),
     "add_relu": _binary("add_relu", 100000),
     "mul": _binary("mul", 3000),
     "mul_relu": _binary("mul_relu", 3000),
+    "prelu": case_prelu,
     "add_scalar": _scalar("add_scalar"),
     "add_scalar_relu": _scalar("add_scalar_relu"),
     "mul_scalar": _scalar("mul_scalar"),

@@ -64,9 +64,9 @@ def embedding(name: str, bits: int) -> Any:
     return case
 
 
-def embedding_bag(name: str, bits: int) -> Any:
+def embedding_bag(name: str, draw: Any) -> Any:
     def case(rng: np.random.Generator, torch: Any, quantnn: Any) -> tuple[int, int]:
-        theirs, ours, rows, _ = table(rng, torch, bits)
+        theirs, ours, rows = draw(rng, torch)
         pruned = rng.random() < 0.25
         mapping, size = None, rows
         if pruned:
@@ -106,13 +106,69 @@ def unpack(rng: np.random.Generator, torch: Any, quantnn: Any) -> tuple[int, int
     return b.size, int((a != b).sum())
 
 
+ROWS = {"byte": 8, "4bit": 4, "2bit": 2}
+
+
+def float_table(rng: np.random.Generator, name: str) -> np.ndarray:
+    per = 8 // ROWS[name]
+    rows, dim = int(rng.integers(1, 8)), per * int(rng.integers(1, 24))
+    w = rng.standard_normal((rows, dim)) * 10.0 ** rng.uniform(-4 if rng.random() < 0.8 else -9, 3)
+    if rng.random() < 0.3:
+        w = np.round(w)  # ties
+    if rng.random() < 0.2:
+        w[0] = w[0, 0]
+    w = w.astype(rng.choice([np.float32, np.float16]))
+    return w + w.dtype.type(0)  # which of 0 and -0 is the least depends on torch's instruction set
+
+
+def prepack(name: str, limits: bool) -> Any:
+    def case(rng: np.random.Generator, torch: Any, quantnn: Any) -> tuple[int, int]:
+        w = float_table(rng, name)
+        args: list[Any] = [w]
+        full = f"embedding_bag_{name}_prepack" + ("_with_rowwise_min_max" if limits else "")
+        if limits:
+            width = rng.uniform(0 if name == "byte" else -0.5, 1, (2, len(w)))  # torch's 8-bit integers wrap
+            args = [w.astype(np.float32)]
+            args.append(np.stack([w.min(1) - width[0], w.max(1) + width[1]], 1).astype(np.float32))
+        options: list[Any] = []
+        if name != "byte" and rng.random() < 0.3:
+            options = [True, int(rng.integers(1, 60)), float(rng.uniform(0, 1))]
+        want = getattr(torch.ops.quantized, full)(*map(torch.from_numpy, args), *options).numpy()
+        got = getattr(ops, full)(*args, *options)
+        assert want.shape == got.shape
+        return got.size, int((want != got).sum())
+
+    return case
+
+
+def unpack_rows(name: str) -> Any:
+    def case(rng: np.random.Generator, torch: Any, quantnn: Any) -> tuple[int, int]:
+        rows = getattr(ops, f"embedding_bag_{name}_prepack")(float_table(rng, name))
+        want = getattr(torch.ops.quantized, f"embedding_bag_{name}_unpack")(torch.from_numpy(rows))
+        return compare(want, getattr(ops, f"embedding_bag_{name}_unpack")(rows))
+
+    return case
+
+
+def rowwise_offsets(name: str) -> Any:
+    def draw(rng: np.random.Generator, torch: Any) -> tuple[Any, Any, int]:
+        rows = getattr(ops, f"embedding_bag_{name}_prepack")(float_table(rng, name))
+        return torch.from_numpy(rows), rows, len(rows)
+
+    return embedding_bag(f"embedding_bag_{name}_rowwise_offsets", draw)
+
+
 #: Each draws one random case, runs both and returns (elements, mismatches).
 CASES = {
     "embedding_byte": embedding("embedding_byte", 8),
     "embedding_4bit": embedding("embedding_4bit", 4),
-    "embedding_bag_byte": embedding_bag("embedding_bag_byte", 8),
-    "embedding_bag_4bit": embedding_bag("embedding_bag_4bit", 4),
+    "embedding_bag_byte": embedding_bag("embedding_bag_byte", lambda rng, torch: table(rng, torch, 8)[:3]),
+    "embedding_bag_4bit": embedding_bag("embedding_bag_4bit", lambda rng, torch: table(rng, torch, 4)[:3]),
     "embedding_bag_prepack": unpack,
+    **{f"embedding_bag_{name}_prepack": prepack(name, False) for name in ROWS},
+    **{f"embedding_bag_{name}_prepack_with_rowwise_min_max": prepack(name, True) for name in ROWS},
+    **{f"embedding_bag_{name}_unpack": unpack_rows(name) for name in ROWS},
+    **{f"embedding_bag_{name}_rowwise_offsets": rowwise_offsets(name) for name in ROWS},
 }
 
 

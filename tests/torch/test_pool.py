@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from quantnn import _dispatch
 from quantnn.ops import _pool
 from quantnn.tensor import QTensor, make_per_tensor_quantized_tensor
+
+Case = Callable[[Any, Any, Any], tuple[int, int]]
 
 RANGE = {np.uint8: (0, 255), np.int8: (-128, 127), np.int32: (-3000, 3000)}
 
@@ -52,7 +55,7 @@ def mismatches(theirs: Any, ours: QTensor) -> tuple[int, int]:
 def random_shape(rng: Any, spatial: list[int]) -> tuple[tuple[int, ...], bool]:
     """A shape and whether its memory is channels-last."""
     channels = int(rng.choice([1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 31, 40, 64, 70, 260]))
-    if len(spatial) == 2 and rng.random() < 0.15:
+    if len(spatial) < 3 and rng.random() < 0.15:
         return (channels, *spatial), False
     return (int(rng.integers(1, 4)), channels, *spatial), bool(rng.random() < 0.6)
 
@@ -63,52 +66,66 @@ def degenerate(shape: tuple[int, ...], out: Any, spatial: int) -> bool:
     return one and len(shape) == spatial + 2 and shape[1] > 1
 
 
-def _window(rng: Any, largest: int = 5) -> tuple[list[int], list[int], list[int]]:
-    kernel = [int(rng.integers(1, largest)) for _ in range(2)]
-    return kernel, [int(rng.integers(1, 4)) for _ in range(2)], [int(rng.integers(0, k // 2 + 1)) for k in kernel]
+def _window(rng: Any, n: int = 2, largest: int = 5) -> tuple[list[int], list[int], list[int]]:
+    kernel = [int(rng.integers(1, largest)) for _ in range(n)]
+    return kernel, [int(rng.integers(1, 4)) for _ in range(n)], [int(rng.integers(0, k // 2 + 1)) for k in kernel]
 
 
-def case_max_pool2d(rng: Any, torch: Any, quantnn: Any) -> tuple[int, int]:
-    kernel, stride, padding = _window(rng)
-    dilation = [int(rng.integers(1, 3)) for _ in range(2)]
-    spatial = [(k - 1) * d + 1 + int(rng.integers(0, 9)) for k, d in zip(kernel, dilation, strict=True)]
-    ceil_mode = bool(rng.random() < 0.5)
-    shape, channels_last = random_shape(rng, spatial)
-    theirs, ours = random_pair(rng, torch, shape, channels_last)
-    arguments = (kernel, stride if rng.random() < 0.8 else None, padding, dilation, ceil_mode)
-    want = torch.ao.nn.quantized.functional.max_pool2d(theirs, *arguments)
-    if degenerate(shape, want.shape[-2:], 2):
-        return 0, 0
-    return mismatches(want, _pool.max_pool2d(ours, *arguments))
+def _max_pool(n: int) -> Case:
+    def case(rng: Any, torch: Any, quantnn: Any) -> tuple[int, int]:
+        kernel, stride, padding = _window(rng, n)
+        dilation = [int(rng.integers(1, 3)) for _ in range(n)]
+        spatial = [(k - 1) * d + 1 + int(rng.integers(0, 12 // n + 3)) for k, d in zip(kernel, dilation, strict=True)]
+        ceil_mode = bool(rng.random() < 0.5)
+        shape, channels_last = random_shape(rng, spatial)
+        theirs, ours = random_pair(rng, torch, shape, channels_last)
+        arguments = (kernel, stride if rng.random() < 0.8 else None, padding, dilation, ceil_mode)
+        functional = torch.nn.functional if n == 3 else torch.ao.nn.quantized.functional
+        want = getattr(functional, f"max_pool{n}d")(theirs, *arguments)
+        if degenerate(shape, want.shape[-n:], n):
+            return 0, 0
+        return mismatches(want, getattr(_pool, f"max_pool{n}d")(ours, *arguments))
+
+    return case
 
 
-def case_avg_pool2d(rng: Any, torch: Any, quantnn: Any) -> tuple[int, int]:
-    kernel, stride, padding = _window(rng)
-    if rng.random() < 0.1:
-        kernel = [7, 7]
-    spatial = [k + int(rng.integers(0, 7)) for k in kernel]
-    shape, channels_last = random_shape(rng, spatial)
-    theirs, ours = random_pair(rng, torch, shape, channels_last)
-    divisor = int(rng.integers(1, 13)) if rng.random() < 0.3 else None
-    flags = [bool(b) for b in rng.integers(0, 2, 2)]
-    arguments = (kernel, stride if rng.random() < 0.8 else None, padding, *flags, divisor)
-    want = torch.ao.nn.quantized.functional.avg_pool2d(theirs, *arguments)
-    if degenerate(shape, want.shape[-2:], 2):
-        return 0, 0
-    return mismatches(want, _pool.avg_pool2d(ours, *arguments))
+def _avg_pool(n: int) -> Case:
+    def case(rng: Any, torch: Any, quantnn: Any) -> tuple[int, int]:
+        kernel, stride, padding = _window(rng, n)
+        if rng.random() < 0.1:
+            kernel = [7] * n
+        spatial = [k + int(rng.integers(0, 8 // n + 3)) for k in kernel]
+        shape, channels_last = random_shape(rng, spatial)
+        theirs, ours = random_pair(rng, torch, shape, channels_last)
+        divisor = int(rng.integers(1, 13)) if rng.random() < 0.3 else None
+        flags = [bool(b) for b in rng.integers(0, 2, 2)]
+        arguments = (kernel, stride if rng.random() < 0.8 else None, padding, *flags, divisor)
+        want = getattr(torch.ao.nn.quantized.functional, f"avg_pool{n}d")(theirs, *arguments)
+        if degenerate(shape, want.shape[-n:], n):
+            return 0, 0
+        return mismatches(want, getattr(_pool, f"avg_pool{n}d")(ours, *arguments))
+
+    return case
 
 
-def case_adaptive_avg_pool2d(rng: Any, torch: Any, quantnn: Any) -> tuple[int, int]:
-    spatial = [int(v) for v in rng.integers(1, 10, 2)]
-    out: list[int | None] = [int(v) for v in rng.integers(1, 8, 2)] if rng.random() < 0.7 else [1, 1]
-    if rng.random() < 0.1:
-        out[int(rng.integers(2))] = None
-    shape, channels_last = random_shape(rng, spatial)
-    if degenerate(shape, [1 if n is None else n for n in out], 2):
-        return 0, 0
-    theirs, ours = random_pair(rng, torch, shape, channels_last)
-    want = torch.ao.nn.quantized.functional.adaptive_avg_pool2d(theirs, out)
-    return mismatches(want, _pool.adaptive_avg_pool2d(ours, tuple(out)))
+def _adaptive_avg_pool(n: int) -> Case:
+    def case(rng: Any, torch: Any, quantnn: Any) -> tuple[int, int]:
+        spatial = [int(v) for v in rng.integers(1, 12 - 2 * n, n)]
+        out: list[int | None] = [int(v) for v in rng.integers(1, 8, n)] if rng.random() < 0.7 else [1] * n
+        if rng.random() < 0.1:
+            out[int(rng.integers(n))] = None
+        shape, channels_last = random_shape(rng, spatial)
+        if n == 3 and rng.random() < 0.15:
+            shape, channels_last = shape[1:], False
+            if spatial[0] == 1 or spatial[1:] == [1, 1]:  # torch takes it for channels-last images with D channels
+                return 0, 0
+        if degenerate(shape, [1 if size is None else size for size in out], n):
+            return 0, 0
+        theirs, ours = random_pair(rng, torch, shape, channels_last)
+        want = getattr(torch.ao.nn.quantized.functional, f"adaptive_avg_pool{n}d")(theirs, out)
+        return mismatches(want, getattr(_pool, f"adaptive_avg_pool{n}d")(ours, tuple(out)))
+
+    return case
 
 
 def case_max_pool2d_float(rng: Any, torch: Any, quantnn: Any) -> tuple[int, int]:
@@ -122,10 +139,14 @@ def case_max_pool2d_float(rng: Any, torch: Any, quantnn: Any) -> tuple[int, int]
 
 
 CASES = {
-    "max_pool2d": case_max_pool2d,
+    "max_pool1d": _max_pool(1),
+    "max_pool2d": _max_pool(2),
+    "max_pool3d": _max_pool(3),
     "max_pool2d_float": case_max_pool2d_float,
-    "avg_pool2d": case_avg_pool2d,
-    "adaptive_avg_pool2d": case_adaptive_avg_pool2d,
+    "avg_pool2d": _avg_pool(2),
+    "avg_pool3d": _avg_pool(3),
+    "adaptive_avg_pool2d": _adaptive_avg_pool(2),
+    "adaptive_avg_pool3d": _adaptive_avg_pool(3),
 }
 
 

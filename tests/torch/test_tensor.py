@@ -351,8 +351,93 @@ def texts(rng: np.random.Generator, torch: Any, qn: Any) -> tuple[int, int]:
     return a.numel(), int(repr(a) != repr(b))
 
 
+def in_order(f: Callable[[], Any]) -> Any:
+    """`attempt`, made contiguous: the memory order of images with one channel and the like is not torch's."""
+    result = attempt(f)
+    return result if result is None else result.contiguous()
+
+
+def joins(rng: np.random.Generator, torch: Any, qn: Any) -> tuple[int, int]:
+    a, b = pair(rng, torch)
+    pairs = [(a, b)]
+    for _ in range(int(rng.integers(0, 3))):
+        other = pair(rng, torch, a.shape, (a.dtype.name,))
+        pairs.append(other if other[0].shape == a.shape or rng.random() < 0.2 else (a, b))
+    ours, theirs = map(list, zip(*pairs, strict=True))
+    n = a.ndim
+    d = int(rng.integers(-n - 1, n + 2))
+    bad = both(in_order(lambda: qn.cat(ours, d)), in_order(lambda: torch.cat(theirs, d)))
+    bad += both(in_order(lambda: qn.stack(ours, d)), in_order(lambda: torch.stack(theirs, d)))
+    return a.numel(), bad
+
+
+def pads(rng: np.random.Generator, torch: Any, qn: Any) -> tuple[int, int]:
+    a, b = pair(rng, torch)
+    f = torch.nn.functional.pad
+    amounts = [int(i) for i in rng.integers(-1 if rng.random() < 0.2 else 0, 4, 2 * rng.integers(0, a.ndim + 1))]
+    value = None if rng.random() < 0.5 else float(rng.normal())
+    want = in_order(lambda: f(b, amounts, value=value))  # torch refuses images with three dimensions, channels-last
+    bad = 0 if want is None else both(in_order(lambda: qn.ops.pad(a, amounts, "constant", value)), want)
+    if a.numel() and a.ndim > 1:
+        amounts = [int(i) for i in rng.integers(0, 4, 2 if a.ndim == 2 or rng.random() < 0.5 else 4)]
+        bad += both(attempt(lambda: qn.ops.pad(a, amounts, "reflect")), attempt(lambda: f(b, amounts, "reflect")))
+    return a.numel(), bad
+
+
+def shuffles(rng: np.random.Generator, torch: Any, qn: Any) -> tuple[int, int]:
+    r, g = int(rng.integers(1, 4)), int(rng.integers(1, 4))
+    n, c, h, w = (int(i) for i in rng.integers(1, 5, 4))
+    a, b = pair(rng, torch, (n, c * r * r * g, h * r, w * r))
+    bad = 0
+    if a.dtype is qt.quint8 and a.numel():
+        bad += both(in_order(lambda: qn.channel_shuffle(a, g)), in_order(lambda: torch.channel_shuffle(b, g)))
+    bad += both(attempt(lambda: qn.pixel_shuffle(a, r)), attempt(lambda: torch.pixel_shuffle(b, r)))
+    bad += both(attempt(lambda: qn.pixel_unshuffle(a, r)), attempt(lambda: torch.pixel_unshuffle(b, r)))
+    return a.numel(), bad
+
+
+def functions(rng: np.random.Generator, torch: Any, qn: Any) -> tuple[int, int]:
+    a, b = pair(rng, torch)
+    n = max(a.ndim, 1)
+    d = int(rng.integers(-n, n))
+    operations: list[Callable[[Any, Any], Any]] = [
+        lambda lib, x: lib.flatten(x, d),
+        lambda lib, x: lib.chunk(x, 2, d),
+        lambda lib, x: lib.split(x, 2, d),
+        lambda lib, x: lib.unbind(x, d),
+        lambda lib, x: lib.transpose(x, d, 0),
+        lambda lib, x: lib.permute(x, tuple(range(x.ndim))[::-1]),
+        lambda lib, x: lib.movedim(x, 0, d),
+        lambda lib, x: lib.squeeze(x, d),
+        lambda lib, x: lib.unsqueeze(x, dim=d),
+        lambda lib, x: lib.reshape(x, (-1,)),
+        lambda lib, x: lib.flip(x, (d,)),
+        lambda lib, x: lib.narrow(x, d, 0, 1),
+        lambda lib, x: lib.select(x, d, -1),
+        lambda lib, x: lib.max(x),
+        lambda lib, x: lib.min(x),
+        lambda lib, x: lib.max(x, d, keepdim=True)[0],
+        lambda lib, x: lib.sort(x, dim=d, descending=True, stable=True)[1],
+        lambda lib, x: lib.topk(x, 1, d)[0],
+        lambda lib, x: x.argsort(dim=d, stable=True),
+        lambda lib, x: x.relu(),
+        lambda lib, x: x.clamp(-0.5, 0.75),
+        lambda lib, x: x.clip(min=0.0),
+    ]
+    if a.dtype is not qt.qint32:
+        operations += [lambda lib, x: x.contiguous().sigmoid(), lambda lib, x: x.contiguous().tanh()]
+    bad = 0
+    for f in operations:
+        bad += both(attempt(lambda f=f: f(qn, a)), attempt(lambda f=f: f(torch, b)))
+    return a.numel(), bad
+
+
 CASES = {
     "views": views,
+    "cat, stack": joins,
+    "pad": pads,
+    "channel_shuffle, pixel_shuffle": shuffles,
+    "functions of tensors": functions,
     "indexing": indexing,
     "per-channel views": channel_views,
     "setitem, copy_, fill_, masked_fill": writes,

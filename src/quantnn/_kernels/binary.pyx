@@ -5,6 +5,7 @@ Computes
     add        q = quantize(max(f32(x + y), floor)), x and y dequantized
                vector elements: rule DV, then QV; the others: rule DS, then QS
     mul        q = clamp(rne(f32(f32((qa - za) * (qb - zb)) * m)) + zo),  m = f32(f32(f32(sa) * f32(sb)) * 1/f32(so))
+    prelu      c = (max(q, z) - z) * one + (min(q, z) - z) * w,  q' = clamp(rne(f32(f32(c) * m)) + zo),  m as for mul
     shift      q = clamp(rne(f32(f32(q - z + c) * m)) + zo),  m = f32(f32(s) * 1/f32(so))       add_scalar
     reflect    q = max(qmin + qmax - q, lo)                                                     mul_scalar
     cat_rows   q = clamp(QT(DS(q)))                                                             cat
@@ -15,8 +16,9 @@ relu is `floor` 0 in place of minus infinity, or `lo` the zero point.
 
 Layout: `add` and `mul` go through the output in memory order, in runs of `run` elements. Within a run operand a moves by
 `step_a` elements (0: broadcast), from run to run by the dimensions in `outer`: rows (size, step of a, step of b), the
-innermost dimension first. The first `n_vector` elements of each run are vector elements. `cat_*` copy the rows of x into
-columns start, start + 1, ... of out. The others take flat arrays of one memory order.
+innermost dimension first. The first `n_vector` elements of each run are vector elements. `cat_*` copy the rows of x, of
+`columns` elements, into columns start, start + 1, ... of out, whose rows have `width`. The others take flat arrays of one memory order; `prelu` has a weight for all, or
+one for every `inner` elements in turn.
 Exactness: torch's bits, at every level; where torch's int32 conversion overflows, the result saturates.
 Parallel: over blocks of runs, elements or rows.
 """
@@ -174,6 +176,55 @@ cdef inline void _mul(const qint_t* a, Py_ssize_t step_a, const qint_t* b, Py_ss
         out[i] = _requantize[qint_t](c, m, zo, lo, hi, 0)
 
 
+# ---- prelu --------------------------------------------------------------------------------------------------------
+
+# `weight` holds qw - zw, `one` is what the weight 1.0 has in its place.
+def prelu(const qint_t[::1] q, qint_t[::1] out, const int32_t[::1] weight, Py_ssize_t inner, int32_t one, double scale,
+          int32_t zero_point, double weight_scale, double out_scale, int32_t zo, int32_t lo, int32_t hi, int threads):
+    cdef Py_ssize_t n = q.shape[0]
+    cdef float m = <float>scale * <float>weight_scale
+    cdef int t
+    m = m * (<float>1.0 / <float>out_scale)
+    if threads == 1:
+        with nogil:
+            _prelu(q, out, weight, inner, 0, n, one, zero_point, m, zo, lo, hi)
+    else:
+        for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
+            _prelu(q, out, weight, inner, cut(n, t, threads, 64), cut(n, t + 1, threads, 64), one, zero_point, m, zo,
+                   lo, hi)
+
+
+cdef void _prelu(const qint_t[::1] q, qint_t[::1] out, const int32_t[::1] weight, Py_ssize_t inner, Py_ssize_t start,
+                 Py_ssize_t stop, int32_t one, int32_t z, float m, int32_t zo, int32_t lo, int32_t hi) noexcept nogil:
+    cdef Py_ssize_t i = start, channels = weight.shape[0], c, end
+    while i < stop:
+        c = i // inner % channels
+        if inner == 1:  # the channels lie side by side
+            end = i + channels - c
+            end = end if end < stop else stop
+            _prelu_run(&q[i], &out[i], end - i, &weight[c], 1, one, z, m, zo, lo, hi)
+        else:
+            end = i + inner - i % inner
+            end = end if end < stop else stop
+            _prelu_run(&q[i], &out[i], end - i, &weight[c], 0, one, z, m, zo, lo, hi)
+        i = end
+
+
+cdef inline void _prelu_run(const qint_t* q, qint_t* out, Py_ssize_t n, const int32_t* weight, Py_ssize_t step,
+                            int32_t one, int32_t z, float m, int32_t zo, int32_t lo, int32_t hi) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef int32_t x, w = weight[0]
+    for i in range(n):
+        x = qn_sub(q[i], z)
+        if step == 1:
+            w = weight[i]
+        if qint_t is int32_t:  # the difference may wrap
+            x = qn_mul(x, one if q[i] > z else w)
+        else:
+            x = x * (one if x > 0 else w)
+        out[i] = _requantize[qint_t](<float>x, m, zo, lo, hi, 0)
+
+
 # ---- with a number ------------------------------------------------------------------------------------------------
 
 def shift(const qint_t[::1] q, qint_t[::1] out, double scale, int32_t zero_point, int32_t c, double out_scale,
@@ -218,103 +269,104 @@ cdef void _reflect(const qint_t[::1] q, qint_t[::1] out, Py_ssize_t start, Py_ss
 
 # ---- cat ----------------------------------------------------------------------------------------------------------
 
-def cat_rows(const qint_t[:, ::1] x, qint_t[:, ::1] out, Py_ssize_t start, double scale, int32_t zero_point,
-             double out_scale, int32_t zo, int32_t lo, int32_t hi, bint relu, int threads):
-    cdef Py_ssize_t rows = x.shape[0], r
+def cat_rows(const qint_t[::1] x, qint_t[::1] out, Py_ssize_t columns, Py_ssize_t start, Py_ssize_t width, double scale,
+             int32_t zero_point, double out_scale, int32_t zo, int32_t lo, int32_t hi, bint relu, int threads):
+    cdef Py_ssize_t rows = x.shape[0] // columns, r
     cdef float s = <float>scale, inv = <float>1.0 / <float>out_scale
     lo = zo if relu else lo
     if threads == 1:
         with nogil:
             for r in range(rows):
-                _cat_row(x, out, r, start, s, zero_point, inv, zo, lo, hi)
+                _cat_row(&x[r * columns], &out[r * width + start], columns, s, zero_point, inv, zo, lo, hi)
     else:
         for r in prange(rows, num_threads=threads, nogil=True, schedule="static"):
-            _cat_row(x, out, r, start, s, zero_point, inv, zo, lo, hi)
+            _cat_row(&x[r * columns], &out[r * width + start], columns, s, zero_point, inv, zo, lo, hi)
 
 
-cdef void _cat_row(const qint_t[:, ::1] x, qint_t[:, ::1] out, Py_ssize_t r, Py_ssize_t start, float s, int32_t z,
-                   float inv, int32_t zo, int32_t lo, int32_t hi) noexcept nogil:
+cdef void _cat_row(const qint_t* x, qint_t* out, Py_ssize_t n, float s, int32_t z, float inv, int32_t zo, int32_t lo,
+                   int32_t hi) noexcept nogil:
     cdef Py_ssize_t i
     cdef int32_t v
-    for i in range(x.shape[1]):
+    for i in range(n):
         if qint_t is int32_t:
-            v = qn_qs32(qn_ds(x[r, i], s, z), inv, <float>zo)
-            out[r, start + i] = v if v > lo else lo
+            v = qn_qs32(qn_ds(x[i], s, z), inv, <float>zo)
+            out[i] = v if v > lo else lo
         else:
-            out[r, start + i] = <qint_t>qn_qt(qn_ds(x[r, i], s, z), inv, <float>zo, lo, hi)
+            out[i] = <qint_t>qn_qt(qn_ds(x[i], s, z), inv, <float>zo, lo, hi)
 
 
-def cat_nhwc(const qint_t[:, ::1] x, qint_t[:, ::1] out, Py_ssize_t start, double scale, int32_t zero_point,
-             double out_scale, int32_t zo, int32_t lo, int32_t hi, bint relu, int threads):
-    cdef Py_ssize_t rows = x.shape[0], channels = x.shape[1], n_vector, r
+def cat_nhwc(const qint_t[::1] x, qint_t[::1] out, Py_ssize_t columns, Py_ssize_t start, Py_ssize_t width, double scale,
+             int32_t zero_point, double out_scale, int32_t zo, int32_t lo, int32_t hi, bint relu, int threads):
+    cdef Py_ssize_t rows = x.shape[0] // columns, r
     cdef float s = <float>scale, inv = <float>1.0 / <float>out_scale, inv_vector = <float>(1.0 / out_scale)
     cdef float floor = 0.0 if relu else -INFINITY
-    # torch's vectors are 8 elements of float32: four at a time for 8-bit dtypes, then one at a time
-    n_vector = channels // 8 * 8
     if threads == 1:
         with nogil:
             for r in range(rows):
-                _cat_pixel(x, out, r, start, n_vector, s, zero_point, inv_vector, inv, zo, lo, hi, floor)
+                _cat_pixel(&x[r * columns], &out[r * width + start], columns, s, zero_point, inv_vector, inv, zo, lo, hi,
+                           floor)
     else:
         for r in prange(rows, num_threads=threads, nogil=True, schedule="static"):
-            _cat_pixel(x, out, r, start, n_vector, s, zero_point, inv_vector, inv, zo, lo, hi, floor)
+            _cat_pixel(&x[r * columns], &out[r * width + start], columns, s, zero_point, inv_vector, inv, zo, lo, hi, floor)
 
 
-cdef void _cat_pixel(const qint_t[:, ::1] x, qint_t[:, ::1] out, Py_ssize_t r, Py_ssize_t start, Py_ssize_t n_vector,
-                     float s, int32_t z, float inv_vector, float inv, int32_t zo, int32_t lo, int32_t hi,
-                     float floor) noexcept nogil:
+cdef void _cat_pixel(const qint_t* x, qint_t* out, Py_ssize_t n, float s, int32_t z, float inv_vector, float inv,
+                     int32_t zo, int32_t lo, int32_t hi, float floor) noexcept nogil:
     cdef float offset = qn_dv_offset(s, z), y
-    cdef Py_ssize_t i
+    # torch's vectors are 8 elements of float32: four at a time for 8-bit dtypes, then one at a time
+    cdef Py_ssize_t i, n_vector = n // 8 * 8
     for i in range(n_vector):
-        y = qn_dv(x[r, i], s, offset)
+        y = qn_dv(x[i], s, offset)
         y = y if y > floor else floor
         if qint_t is int32_t:
-            out[r, start + i] = qn_qs32(y, inv, <float>zo)
+            out[i] = qn_qs32(y, inv, <float>zo)
         else:
-            out[r, start + i] = <qint_t>qn_qv(y, inv_vector, zo, lo, hi)
-    for i in range(n_vector, x.shape[1]):
-        y = qn_ds(x[r, i], s, z)
+            out[i] = <qint_t>qn_qv(y, inv_vector, zo, lo, hi)
+    for i in range(n_vector, n):
+        y = qn_ds(x[i], s, z)
         y = y if y > floor else floor
         if qint_t is int32_t:
-            out[r, start + i] = qn_qs32(y, inv, <float>zo)
+            out[i] = qn_qs32(y, inv, <float>zo)
         else:
-            out[r, start + i] = <qint_t>qn_qs(y, inv, <float>zo, lo, hi)
+            out[i] = <qint_t>qn_qs(y, inv, <float>zo, lo, hi)
 
 
-def cat_lookup(const uint8_t[:, ::1] x, uint8_t[:, ::1] out, Py_ssize_t start, const uint8_t[::1] table_vector,
-               const uint8_t[::1] table_scalar, Py_ssize_t n_vector, int threads):
-    cdef Py_ssize_t rows = x.shape[0]
+def cat_lookup(const uint8_t[::1] x, uint8_t[::1] out, Py_ssize_t columns, Py_ssize_t start, Py_ssize_t width,
+               const uint8_t[::1] tables, int threads):
+    """Two tables, one behind the other: of vector elements, as in `cat_nhwc`, and of the others."""
+    cdef Py_ssize_t rows = x.shape[0] // columns
     cdef int t
     if threads == 1:
         with nogil:
-            _cat_lookup(x, out, start, table_vector, table_scalar, n_vector, 0, rows)
+            _cat_lookup(&x[0], &out[start], columns, width, &tables[0], 0, rows)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _cat_lookup(x, out, start, table_vector, table_scalar, n_vector, cut(rows, t, threads, 1),
+            _cat_lookup(&x[0], &out[start], columns, width, &tables[0], cut(rows, t, threads, 1),
                         cut(rows, t + 1, threads, 1))
 
 
-cdef void _cat_lookup(const uint8_t[:, ::1] x, uint8_t[:, ::1] out, Py_ssize_t start, const uint8_t[::1] table_vector,
-                      const uint8_t[::1] table_scalar, Py_ssize_t n_vector, Py_ssize_t r, Py_ssize_t stop) noexcept nogil:
-    cdef Py_ssize_t n = x.shape[1], width = out.shape[1]
+cdef void _cat_lookup(const uint8_t* x, uint8_t* out, Py_ssize_t n, Py_ssize_t width, const uint8_t* tables,
+                      Py_ssize_t r, Py_ssize_t stop) noexcept nogil:
+    cdef Py_ssize_t n_vector = n // 8 * 8
+    x += r * n
+    out += r * width
     if n_vector > 0:
-        qn_lookup(&table_vector[0], &x[r, 0], n, &out[r, start], width, stop - r, n_vector)
+        qn_lookup(tables, x, n, out, width, stop - r, n_vector)
     if n > n_vector:
-        qn_lookup(&table_scalar[0], &x[r, n_vector], n, &out[r, start + n_vector], width, stop - r, n - n_vector)
+        qn_lookup(tables + 256, x + n_vector, n, out + n_vector, width, stop - r, n - n_vector)
 
 
-def cat_copy(const uint8_t[:, ::1] x, uint8_t[:, ::1] out, Py_ssize_t start, int threads):
-    cdef Py_ssize_t rows = x.shape[0]
+def cat_copy(const uint8_t[::1] x, uint8_t[::1] out, Py_ssize_t columns, Py_ssize_t start, Py_ssize_t width, int threads):
+    cdef Py_ssize_t rows = x.shape[0] // columns
     cdef int t
     if threads == 1:
         with nogil:
-            _cat_copy(x, out, start, 0, rows)
+            _cat_copy(&x[0], &out[start], columns, width, 0, rows)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _cat_copy(x, out, start, cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1))
+            _cat_copy(&x[0], &out[start], columns, width, cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1))
 
 
-cdef void _cat_copy(const uint8_t[:, ::1] x, uint8_t[:, ::1] out, Py_ssize_t start, Py_ssize_t r,
+cdef void _cat_copy(const uint8_t* x, uint8_t* out, Py_ssize_t n, Py_ssize_t width, Py_ssize_t r,
                     Py_ssize_t stop) noexcept nogil:
-    if x.shape[1] > 0:
-        qn_copy_rows(&x[r, 0], x.shape[1], &out[r, start], out.shape[1], stop - r, x.shape[1])
+    qn_copy_rows(x + r * n, n, out + r * width, width, stop - r, n)

@@ -6,7 +6,7 @@ Computes
     y[pixel, j]   = requantize(acc) as in simd.h
 What lies outside the image counts as zx, that is as nothing.
 
-Layout: x (N, D, H, W, C) and y (N, D, H, W, K) channels-last and dense; fewer dimensions are D = 1 and H = 1. No matrix
+Layout: flat arrays, x (N, D, H, W, C) and y (N, D, H, W, K), channels-last; fewer dimensions are D = 1 and H = 1. No matrix
 of the whole image is built: for a run of output pixels a table of pointers [tap][pixel] says where the C bytes of each
 tap lie; outside the image it points to a row of zx. Images are copied once where they do not lie as the tile wants them:
     rows    few channels, one group: the image gets its left and right padding, and the kernel's whole row of
@@ -89,36 +89,34 @@ cdef struct Image:
     Py_ssize_t channels, out_channels
 
 
-def conv(Conv w, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :, ::1] out, double sx, int32_t zx, double so,
+def conv(Conv w, const uint8_t[::1] x, uint8_t[::1] out, tuple shape, tuple out_shape, double sx, int32_t zx, double so,
          int32_t zo, bint relu, int threads):
-    cdef Py_ssize_t first, count, n = x.shape[0]
-    if out.shape[0] * out.shape[1] * out.shape[2] * out.shape[3] * out.shape[4] == 0:
+    cdef Py_ssize_t first, count, n, size, out_size
+    cdef Image image
+    if out.shape[0] == 0:
         return
+    n, image.depth, image.height, image.width, image.channels = shape
+    n, image.out_depth, image.out_height, image.out_width, image.out_channels = out_shape
+    size, out_size = x.shape[0] // n, out.shape[0] // n
     cdef Columns columns = w.packed.columns(sx, zx, so)
     cdef qn_panel p
     p.zo = zo
     p.lo = zo if relu else 0
-    count = max(1, IMAGES // max(1, x.shape[1] * x.shape[2] * x.shape[3] * x.shape[4]))
+    count = max(1, IMAGES // max(1, size))
     for first in range(0, n, count):
-        _images(w, columns, p, x[first:min(first + count, n)], out[first:min(first + count, n)], zx, threads)
+        image.data = &x[0] + first * size if size > 0 else NULL
+        _images(w, columns, p, image, min(count, n - first), &out[first * out_size], zx, threads)
 
 
-cdef int _images(Conv w, Columns columns, qn_panel p, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :, ::1] out,
-                 int32_t zx, int threads) except -1:
+cdef int _images(Conv w, Columns columns, qn_panel p, Image image, Py_ssize_t n, uint8_t *out, int32_t zx,
+                 int threads) except -1:
+    # n images, of which `image` has the sizes and the data
     cdef Packed k = w.packed
-    cdef Py_ssize_t n = x.shape[0], c = x.shape[4], cg, most, tasks, size
+    cdef Py_ssize_t c = image.channels, cg, most, tasks, size
     cdef uint8_t *outside
-    cdef Image image
     cdef int t, failed = 0
-    image.depth = x.shape[1]
-    image.height = x.shape[2]
-    image.width = x.shape[3]
-    image.out_depth = out.shape[1]
-    image.out_height = out.shape[2]
-    image.out_width = out.shape[3]
     image.pixels = n * image.out_depth * image.out_height * image.out_width
     cg = c // k.groups
-    image.data = &x[0, 0, 0, 0, 0] if x.shape[0] * image.depth * image.height * image.width * c > 0 else NULL
     image.group = cg if w.rows else (cg + 3) // 4 * 4
     image.pixel = image.group * k.groups
     image.even = w.sw * image.pixel if w.even else 0
@@ -135,8 +133,6 @@ cdef int _images(Conv w, Columns columns, qn_panel p, const uint8_t[:, :, :, :, 
     image.width += 2 * image.pad
     image.row = image.width * image.pixel
     image.copied = w.rows or cg % 4 or (w.even and not image.flat and (image.pad or k.k4 * 4 > cg))
-    image.channels = c
-    image.out_channels = out.shape[4]
 
     # runs of whole units, about equally many in each
     image.unit = 12
@@ -169,11 +165,11 @@ cdef int _images(Conv w, Columns columns, qn_panel p, const uint8_t[:, :, :, :, 
     image.outside = outside
     if threads == 1:
         with nogil:
-            failed = _tasks(w, k, columns, p, image, zx, 0, tasks, &out[0, 0, 0, 0, 0])
+            failed = _tasks(w, k, columns, p, image, zx, 0, tasks, out)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
             failed += _tasks(w, k, columns, p, image, zx, cut(tasks, t, threads, 1), cut(tasks, t + 1, threads, 1),
-                             &out[0, 0, 0, 0, 0])
+                             out)
     free(outside)
     if failed:
         raise MemoryError(f"conv: cannot allocate the rows of images of {image.depth * image.height * image.row} bytes")

@@ -5,7 +5,7 @@ Computes
     acc[pixel, c] = sum over taps of (x[pixel * stride - padding + tap * dilation, c] - zx) * (w[c, tap] - zw[c])
     y[pixel, c]   = requantize(acc) as in simd.h
 
-Layout: x and y (N, D, H, W, C) channels-last and dense. Channels go in blocks of 4 * QN_LANES; the bytes of four taps
+Layout: flat arrays, x and y (N, D, H, W, C), channels-last. Channels go in blocks of 4 * QN_LANES; the bytes of four taps
 are interleaved in registers, so that a byte dot product sums four taps of a channel. Weights are packed as
 panels.pxi's with a block for a group, four taps for a tap, and a block's channels in the order that the interleaving
 gives (simd.h). In an output row the tap pointers are set once for the pixels whose window lies inside, and move on.
@@ -91,7 +91,7 @@ cdef struct Call:
     const qn_panel *panels
 
 
-def depthwise(Depthwise w, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :, ::1] out, double sx, int32_t zx,
+def depthwise(Depthwise w, const uint8_t[::1] x, uint8_t[::1] out, tuple shape, tuple out_shape, double sx, int32_t zx,
               double so, int32_t zo, bint relu, int threads):
     cdef Packed k = w.packed
     cdef Columns columns
@@ -101,23 +101,18 @@ def depthwise(Depthwise w, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :,
     cdef uint8_t *outside
     cdef Py_ssize_t rows, b, size, own
     cdef int t
-    if out.shape[0] * out.shape[1] * out.shape[2] * out.shape[3] * out.shape[4] == 0:
+    if out.shape[0] == 0:
         return
     columns = k.columns(sx, zx, so)
-    call.x = &x[0, 0, 0, 0, 0]
-    call.out = &out[0, 0, 0, 0, 0]
-    call.depth = x.shape[1]
-    call.height = x.shape[2]
-    call.width = x.shape[3]
-    call.channels = x.shape[4]
-    call.out_depth = out.shape[1]
-    call.out_height = out.shape[2]
-    call.out_width = out.shape[3]
+    call.x = &x[0]
+    call.out = &out[0]
+    rows, call.depth, call.height, call.width, call.channels = shape
+    rows, call.out_depth, call.out_height, call.out_width, call.channels = out_shape
     call.lo = min((w.pw + w.sw - 1) // w.sw, call.out_width)
     call.hi = call.width - 1 + w.pw - (w.kw - 1) * w.dw
     call.hi = max(call.lo, min(call.hi // w.sw + 1, call.out_width) if call.hi >= 0 else 0)
     call.blocks = k.groups
-    rows = x.shape[0] * call.out_depth * call.out_height
+    rows *= call.out_depth * call.out_height
     size = (max(call.hi - call.lo - 1, 0) * w.sw + 1) * call.channels
     own = (k.taps * 4 * sizeof(void *) + BLOCK * sizeof(int32_t) + 63) // 64 * 64
     outside = <uint8_t *>malloc(size)

@@ -3,22 +3,32 @@ Lookups and sums of rows of quantized embedding tables.
 
 Computes
     pack        a table of integers, scales s_r and float zero points z_r to rows; bias_r = -f32(z_r * s_r)
+    pack_floats a table of floats x to rows, by the least and the greatest of each row, or given ones
+                q = clamp(rne(f32(f32(x - bias) * inv)))
+                8 bits       bias = least, scale = f32(range/255), inv = f32(255/f32(range + 1e-8f))
+                4 and 2 bits bias = half(least), scale = half(f32(range/(2^bits-1))), 1 where that or its reciprocal is
+                             none, inv = f32(1/scale)
+                with `bins`  the range is narrowed first, by 1/bins as often as `ratio` allows: each time at the end where
+                             the error grows less; of these ranges the best local optimum is taken
+    unpack_floats
+                fma(scale, q, bias)
     bag         for each bag, over its indices in order, from out = 0:
                 out_d = fma(f32(scale*w), f32(q_d), f32(out_d + f32(bias*w)))      w: the sample's weight, else 1
                 A lookup is a bag of one.
 
-Packed layout of a row, in native byte order: 8 bits: D integers, then scale and bias as float32. 4 bits: D/2 bytes with
-two integers each, the low nibble first, then scale and bias as float16 (rounded to nearest, ties to even).
+Packed layout of a row, in native byte order: 8 bits: D integers, then scale and bias as float32. 4 and 2 bits: bytes
+with two or four integers each, the lowest bits first, then scale and bias as float16 (rounded to nearest, ties to even).
 Exactness: torch's bits, at every level; the order of the sum is the order of the indices.
-Parallel: over bags.
+Parallel: over bags, over rows.
 
 A mapping, if there is one, takes an index of the unpruned table to a row; -1 is a pruned row that adds nothing. The
 functions that check return the first bad position, or -1.
 """
 from cython.parallel cimport prange
+from libc.math cimport isinf, sqrtf
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
-from libc.string cimport memcpy
-from numerics cimport qn_half_of_float
+from libc.string cimport memcpy, memset
+from numerics cimport qn_float_of_half, qn_fma, qn_half_of_float, qn_rne_clamp
 
 cdef extern from "simd.h" nogil:
     ctypedef struct qn_table:
@@ -51,6 +61,131 @@ def pack(const uint8_t[:, ::1] ints, const float[::1] scale, const float[::1] ze
                 memcpy(&rows[r, n], &half, 2)
                 half = qn_half_of_float(bias)
                 memcpy(&rows[r, n + 2], &half, 2)
+
+
+cdef struct Row:
+    float scale, inv, bias
+    int most  # the largest integer
+
+
+cdef inline Row _row(float least, float greatest, int bits) noexcept nogil:
+    cdef Row r
+    cdef float span
+    r.most = (1 << bits) - 1
+    if bits == 8:
+        r.bias = least
+        span = greatest - least
+        r.scale = span / <float>255.0
+        r.inv = <float>255.0 / (span + <float>1e-8)
+        return r
+    r.bias = qn_float_of_half(qn_half_of_float(least))
+    span = greatest - r.bias
+    r.scale = <float>1.0 if span == 0 else qn_float_of_half(qn_half_of_float(span / <float>r.most))
+    r.inv = <float>1.0 / r.scale
+    if r.scale == 0 or isinf(r.inv):
+        r.scale = r.inv = <float>1.0
+    return r
+
+
+cdef inline int _quantized(Row r, float x) noexcept nogil:
+    return qn_rne_clamp((x - r.bias) * r.inv, 0, r.most)
+
+
+cdef float _loss(const float *x, Py_ssize_t n, float least, float greatest, int bits) noexcept nogil:
+    cdef Row r = _row(least, greatest, bits)
+    cdef float total = 0, e
+    cdef Py_ssize_t i
+    for i in range(n):
+        e = x[i] - qn_fma(<float>_quantized(r, x[i]), r.scale, r.bias)
+        total += e * e
+    return sqrtf(total)
+
+
+cdef void _narrow(const float *x, Py_ssize_t n, float *least, float *greatest, int bits, int bins,
+                  double ratio) noexcept nogil:
+    cdef float lo = least[0], hi = greatest[0], step = (hi - lo) / <float>bins
+    cdef float here = _loss(x, n, lo, hi, bits), best = here, from_below, from_above
+    cdef int i
+    for i in range(bins - <int>(bins * (1.0 - ratio))):
+        from_below = _loss(x, n, lo + step, hi, bits)
+        from_above = _loss(x, n, lo, hi - step, bits)
+        if here < from_below and here < from_above and here < best:
+            best = here
+            least[0] = lo
+            greatest[0] = hi
+        if from_below < from_above:
+            lo = lo + step
+            here = from_below
+        else:
+            hi = hi - step
+            here = from_above
+
+
+def pack_floats(const float[:, ::1] w, const float[:, ::1] limits, uint8_t[:, ::1] rows, int bits, int bins,
+                double ratio, int threads):
+    """`limits`: the least and the greatest of each row. Without rows, or with bins > 0, those are looked for."""
+    cdef Py_ssize_t r
+    if threads == 1:
+        with nogil:
+            for r in range(w.shape[0]):
+                _pack_floats(w, limits, rows, r, bits, bins, ratio)
+    else:
+        for r in prange(w.shape[0], num_threads=threads, nogil=True, schedule="static"):
+            _pack_floats(w, limits, rows, r, bits, bins, ratio)
+
+
+cdef void _pack_floats(const float[:, ::1] w, const float[:, ::1] limits, uint8_t[:, ::1] rows, Py_ssize_t r, int bits,
+                       int bins, double ratio) noexcept nogil:
+    cdef Py_ssize_t n = w.shape[1], per = 8 // bits, i
+    cdef uint8_t *out = &rows[r, 0]
+    cdef const float *x = NULL
+    cdef float least, greatest
+    cdef uint16_t half
+    cdef Row row
+    if n:
+        x = &w[r, 0]
+    if limits.shape[0] and not bins:
+        least, greatest = limits[r, 0], limits[r, 1]
+    else:
+        least = greatest = x[0]
+        for i in range(1, n):
+            least = x[i] if x[i] < least else least
+            greatest = x[i] if x[i] > greatest else greatest
+    if bins:
+        _narrow(x, n, &least, &greatest, bits, bins, ratio)
+    row = _row(least, greatest, bits)
+    memset(out, 0, n // per)
+    for i in range(n):
+        out[i // per] |= <uint8_t>(_quantized(row, x[i]) << (i % per * bits))
+    out += n // per
+    if bits == 8:
+        memcpy(out, &row.scale, 4)
+        memcpy(out + 4, &row.bias, 4)
+    else:
+        half = qn_half_of_float(row.scale)
+        memcpy(out, &half, 2)
+        half = qn_half_of_float(row.bias)
+        memcpy(out + 2, &half, 2)
+
+
+def unpack_floats(const uint8_t[:, ::1] rows, float[:, ::1] out, int bits):
+    cdef Py_ssize_t r, i, n = out.shape[1], per = 8 // bits
+    cdef const uint8_t *q
+    cdef float scale, bias
+    cdef uint16_t half
+    with nogil:
+        for r in range(rows.shape[0]):
+            q = &rows[r, 0]
+            if bits == 8:
+                memcpy(&scale, q + n, 4)
+                memcpy(&bias, q + n + 4, 4)
+            else:
+                memcpy(&half, q + n // per, 2)
+                scale = qn_float_of_half(half)
+                memcpy(&half, q + n // per + 2, 2)
+                bias = qn_float_of_half(half)
+            for i in range(n):
+                out[r, i] = qn_fma(<float>(q[i // per] >> (i % per * bits) & ((1 << bits) - 1)), scale, bias)
 
 
 def check_indices(const int64_t[::1] indices, int64_t rows):

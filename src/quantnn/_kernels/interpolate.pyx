@@ -12,8 +12,8 @@ Computes, with r the step of one axis in input elements per output element
                src = f32(r*f32(o)) with align_corners, else max(f32(f32(r*f32(o+0.5)) - 0.5), 0), or the same with one
                fma where the image is channels-last
 
-Layout: images are (N, D, H, W, C) or (N, H, W, C) with C innermost. A contiguous tensor comes with its channels as
-images of one channel.
+Layout: input and output are flat arrays of images (N, D, H, W, C) or (N, H, W, C) with C innermost. A contiguous tensor
+comes with its channels as images of one channel.
 Exactness: torch's integers.
 Parallel: over output rows (n, d, h). Bilinear keeps the two input rows that it interpolated last, so a row costs its
 horizontal step once; it goes through strips of columns for which they stay in the first-level cache.
@@ -21,6 +21,7 @@ horizontal step once; it goes through strips of columns for which they stay in t
 from cython.parallel cimport prange
 from libc.math cimport floorf
 from libc.stdint cimport int64_t, uint8_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 from numerics cimport aligned, cut, flip, int32_t, qint_t, qn_fma, qn_qs32, qn_rne_clamp
 
@@ -34,25 +35,49 @@ cdef extern from "simd.h" nogil:
                         uint8_t* out, Py_ssize_t n, int flip) noexcept
 
 
+# The sizes of input and output images; bilinear ones have no depth.
+cdef struct Images:
+    Py_ssize_t in_depth
+    Py_ssize_t in_height
+    Py_ssize_t in_width
+    Py_ssize_t depth
+    Py_ssize_t height
+    Py_ssize_t width
+    Py_ssize_t channels
+
+
+cdef void *_scratch(size_t size) except NULL:
+    cdef void *block = malloc(size)
+    if block == NULL:
+        raise MemoryError(f"interpolate: cannot allocate {size} bytes")
+    return block
+
+
 # ---- nearest ------------------------------------------------------------------------------------------------------
 
-# `index` has room for the source positions of all D, then H, then W outputs.
-def nearest(const qint_t[:, :, :, :, ::1] x, qint_t[:, :, :, :, ::1] out, int64_t[::1] index, tuple rates, bint exact,
-            int threads):
-    cdef Py_ssize_t depth = out.shape[1], height = out.shape[2], width = out.shape[3]
-    cdef Py_ssize_t rows = out.shape[0] * depth * height
-    cdef float rd = rates[0], rh = rates[1], rw = rates[2]
+def nearest(const qint_t[::1] x, qint_t[::1] out, tuple size, tuple out_size, Py_ssize_t channels, tuple rates,
+            bint exact, int threads):
+    """Sizes and rates are of (D, H, W)."""
+    cdef Images s
+    s.in_depth, s.in_height, s.in_width = size
+    s.depth, s.height, s.width = out_size
+    s.channels = channels
+    cdef Py_ssize_t rows = out.shape[0] // (s.width * channels)
+    cdef float rd, rh, rw
+    rd, rh, rw = rates
+    cdef int64_t* index = <int64_t*>_scratch((s.depth + s.height + s.width) * sizeof(int64_t))
     cdef int t
     with nogil:
-        _nearest_index(&index[0], depth, x.shape[1], rd, exact)
-        _nearest_index(&index[depth], height, x.shape[2], rh, exact)
-        _nearest_index(&index[depth + height], width, x.shape[3], rw, exact)
+        _nearest_index(index, s.depth, s.in_depth, rd, exact)
+        _nearest_index(index + s.depth, s.height, s.in_height, rh, exact)
+        _nearest_index(index + s.depth + s.height, s.width, s.in_width, rw, exact)
     if threads == 1:
         with nogil:
-            _nearest_rows(x, out, &index[0], 0, rows)
+            _nearest_rows(&x[0], &out[0], s, index, 0, rows)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _nearest_rows(x, out, &index[0], cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1))
+            _nearest_rows(&x[0], &out[0], s, index, cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1))
+    free(index)
 
 
 cdef void _nearest_index(int64_t* index, Py_ssize_t n, Py_ssize_t size, float rate, bint exact) noexcept nogil:
@@ -68,29 +93,29 @@ cdef void _nearest_index(int64_t* index, Py_ssize_t n, Py_ssize_t size, float ra
         index[o] = index[o] if index[o] < size else size - 1
 
 
-cdef void _nearest_rows(const qint_t[:, :, :, :, ::1] x, qint_t[:, :, :, :, ::1] out, const int64_t* index,
-                        Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    cdef Py_ssize_t depth = out.shape[1], height = out.shape[2], width = out.shape[3], channels = out.shape[4]
-    cdef Py_ssize_t row, n, d, h, w, bytes = channels * <Py_ssize_t>sizeof(qint_t)
-    cdef const int64_t* column = index + depth + height
+# `index` are the source positions of all D, then H, then W outputs.
+cdef void _nearest_rows(const qint_t* x, qint_t* out, Images s, const int64_t* index, Py_ssize_t start,
+                        Py_ssize_t stop) noexcept nogil:
+    cdef Py_ssize_t row, n, d, h, w, bytes = s.channels * <Py_ssize_t>sizeof(qint_t)
+    cdef const int64_t* column = index + s.depth + s.height
     cdef const qint_t* source
     cdef const qint_t* last = NULL
     cdef qint_t* to
     for row in range(start, stop):
-        h = row % height
-        d = row // height % depth
-        n = row // height // depth
-        source = &x[n, index[d], index[depth + h], 0, 0]
-        to = &out[n, d, h, 0, 0]
+        h = row % s.height
+        d = row // s.height % s.depth
+        n = row // s.height // s.depth
+        source = x + ((n * s.in_depth + index[d]) * s.in_height + index[s.depth + h]) * s.in_width * s.channels
+        to = out + row * s.width * s.channels
         if source == last:
-            memcpy(to, to - width * channels, width * bytes)
-        elif channels == 1:
-            for w in range(width):
+            memcpy(to, to - s.width * s.channels, s.width * bytes)
+        elif s.channels == 1:
+            for w in range(s.width):
                 to[w] = source[column[w]]
         else:
-            for w in range(width):
-                qn_copy_rows(<const uint8_t*>(source + column[w] * channels), 0, <uint8_t*>(to + w * channels), 0, 1,
-                             bytes)
+            for w in range(s.width):
+                qn_copy_rows(<const uint8_t*>(source + column[w] * s.channels), 0, <uint8_t*>(to + w * s.channels), 0,
+                             1, bytes)
         last = source
 
 
@@ -101,6 +126,7 @@ cdef enum:
 
 # What a loop over output elements has to know.
 cdef struct Plan:
+    Images size
     const int64_t* index      # source rows of all H outputs, then source columns of all W
     const float* weight       # how far on to the next row or column: h1, then w1
     const uint8_t* rest       # for each element of an output row, whether it uses the other rule; NULL: no row is mixed
@@ -111,36 +137,43 @@ cdef struct Plan:
     int32_t hi
 
 
-# `index` and `weight` have room for H + W outputs, `scratch` for three float rows of W * C a thread, the wider W of
-# input and output, and 48 floats more; `rest` for one row of W * C bytes where 0 < split < C.
-def bilinear(const qint_t[:, :, :, ::1] x, qint_t[:, :, :, ::1] out, int64_t[::1] index, float[::1] weight,
-             float[:, ::1] scratch, uint8_t[::1] rest, float rate_h, float rate_w, bint align_corners,
-             bint channels_last, Py_ssize_t split, int32_t zero_point, int32_t lo, int32_t hi, int threads):
-    cdef Py_ssize_t height = out.shape[1], width = out.shape[2], rows = out.shape[0] * height
-    cdef Plan plan
-    plan.index = &index[0]
-    plan.weight = &weight[0]
-    plan.channels_last = channels_last
-    plan.split = split
-    plan.zero_point = zero_point
-    plan.lo = lo
-    plan.hi = hi
-    cdef Py_ssize_t channels = out.shape[3], i
-    plan.rest = NULL
-    if 0 < split < channels:
-        for i in range(width * channels):
-            rest[i] = i % channels >= split
-        plan.rest = &rest[0]
+def bilinear(const qint_t[::1] x, qint_t[::1] out, tuple size, tuple out_size, Py_ssize_t channels, tuple rates,
+             bint align_corners, bint channels_last, Py_ssize_t split, int32_t zero_point, int32_t lo, int32_t hi,
+             int threads):
+    """Sizes and rates are of (H, W)."""
+    cdef Images s
+    s.in_height, s.in_width = size
+    s.height, s.width = out_size
+    s.channels = channels
+    s.in_depth = s.depth = 1
+    cdef Py_ssize_t row = s.width * channels, rows = out.shape[0] // row, i
+    cdef float rh, rw
+    rh, rw = rates
+    # source positions, then weights, then for each thread three rows, the wider of input and output, and room to align
+    # them, then `rest`
+    cdef Py_ssize_t positions = s.height + s.width, step = 3 * max(s.width, s.in_width) * channels + 48
+    cdef int64_t* index = <int64_t*>_scratch(
+        positions * (sizeof(int64_t) + sizeof(float)) + threads * step * sizeof(float) + row)
+    cdef float* weight = <float*>(index + positions)
+    cdef float* scratch = weight + positions
+    cdef uint8_t* rest = <uint8_t*>(scratch + threads * step)
+    cdef Plan plan = Plan(s, index, weight, NULL, channels_last, split, zero_point, lo, hi)
     cdef int t
     with nogil:
-        _sources(&index[0], &weight[0], height, x.shape[1], rate_h, align_corners, channels_last)
-        _sources(&index[height], &weight[height], width, x.shape[2], rate_w, align_corners, channels_last)
+        if 0 < split < channels:
+            for i in range(row):
+                rest[i] = i % channels >= split
+            plan.rest = rest
+        _sources(index, weight, s.height, s.in_height, rh, align_corners, channels_last)
+        _sources(index + s.height, weight + s.height, s.width, s.in_width, rw, align_corners, channels_last)
     if threads == 1:
         with nogil:
-            _bilinear_rows(x, out, &scratch[0, 0], plan, 0, rows)
+            _bilinear_rows(&x[0], &out[0], scratch, plan, 0, rows)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _bilinear_rows(x, out, &scratch[t, 0], plan, cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1))
+            _bilinear_rows(&x[0], &out[0], scratch + t * step, plan, cut(rows, t, threads, 1),
+                           cut(rows, t + 1, threads, 1))
+    free(index)
 
 
 cdef void _sources(int64_t* index, float* weight, Py_ssize_t n, Py_ssize_t size, float rate, bint align_corners,
@@ -161,9 +194,9 @@ cdef void _sources(int64_t* index, float* weight, Py_ssize_t n, Py_ssize_t size,
         weight[o] = source - <float>index[o]
 
 
-cdef void _bilinear_rows(const qint_t[:, :, :, ::1] x, qint_t[:, :, :, ::1] out, float* scratch, Plan plan,
-                         Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    cdef Py_ssize_t width = out.shape[2], channels = out.shape[3], w = 0
+cdef void _bilinear_rows(const qint_t* x, qint_t* out, float* scratch, Plan plan, Py_ssize_t start,
+                         Py_ssize_t stop) noexcept nogil:
+    cdef Py_ssize_t width = plan.size.width, channels = plan.size.channels, w = 0
     cdef Py_ssize_t most = STRIP // channels if channels < STRIP else 1
     while w < width:
         _bilinear_strip(x, out, scratch, plan, start, stop, w, w + most if w + most < width else width)
@@ -171,19 +204,17 @@ cdef void _bilinear_rows(const qint_t[:, :, :, ::1] x, qint_t[:, :, :, ::1] out,
 
 
 # The columns from `first` to `last` of some output rows.
-cdef void _bilinear_strip(const qint_t[:, :, :, ::1] x, qint_t[:, :, :, ::1] out, float* scratch, Plan plan,
-                          Py_ssize_t start, Py_ssize_t stop, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    cdef Py_ssize_t size = x.shape[1], height = out.shape[1], channels = out.shape[3]
-    cdef Py_ssize_t elements = (last - first) * channels
-    cdef Py_ssize_t row, n, h, upper, lower, held0 = -1, held1 = -1, base
+cdef void _bilinear_strip(const qint_t* x, qint_t* out, float* scratch, Plan plan, Py_ssize_t start, Py_ssize_t stop,
+                          Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef Py_ssize_t size = plan.size.in_height, height = plan.size.height, channels = plan.size.channels
+    cdef Py_ssize_t elements = (last - first) * channels, in_row = plan.size.in_width * channels
+    cdef Py_ssize_t row, h, upper, lower, held0 = -1, held1 = -1
     cdef float* t0 = aligned(scratch)
     cdef float* t1 = aligned(t0 + elements)
     cdef float* floats = aligned(t1 + elements)
     for row in range(start, stop):
         h = row % height
-        n = row // height
-        base = n * size
-        upper = base + plan.index[h]
+        upper = row // height * size + plan.index[h]
         lower = upper + 1 if plan.index[h] + 1 < size else upper
         # t0 holds the upper row, t1 the lower one
         if held0 != upper:
@@ -191,20 +222,21 @@ cdef void _bilinear_strip(const qint_t[:, :, :, ::1] x, qint_t[:, :, :, ::1] out
                 t0, t1 = t1, t0
                 held0, held1 = held1, held0
             else:
-                _across(&x[n, upper - base, 0, 0], floats, t0, x.shape[2], height, channels, first, last, plan)
+                _across(x + upper * in_row, floats, t0, first, last, plan)
                 held0 = upper
         if lower != upper and held1 != lower:
-            _across(&x[n, lower - base, 0, 0], floats, t1, x.shape[2], height, channels, first, last, plan)
+            _across(x + lower * in_row, floats, t1, first, last, plan)
             held1 = lower
-        _down(t0, t0 if lower == upper else t1, &out[n, h, first, 0], elements, 1 - plan.weight[h], plan.weight[h],
-              plan.rest + first * channels if plan.rest is not NULL else NULL, plan)
+        _down(t0, t0 if lower == upper else t1, out + (row * plan.size.width + first) * channels, elements,
+              1 - plan.weight[h], plan.weight[h], plan.rest + first * channels if plan.rest is not NULL else NULL, plan)
 
 
 # What the columns need of one input row, as floats, and interpolated across.
-cdef void _across(const qint_t* row, float* floats, float* t, Py_ssize_t size, Py_ssize_t height, Py_ssize_t channels,
-                  Py_ssize_t first, Py_ssize_t last, Plan plan) noexcept nogil:
-    cdef const int64_t* index = plan.index + height
-    cdef const float* weight = plan.weight + height
+cdef void _across(const qint_t* row, float* floats, float* t, Py_ssize_t first, Py_ssize_t last,
+                  Plan plan) noexcept nogil:
+    cdef const int64_t* index = plan.index + plan.size.height
+    cdef const float* weight = plan.weight + plan.size.height
+    cdef Py_ssize_t size = plan.size.in_width, channels = plan.size.channels
     cdef Py_ssize_t left = index[first] * channels, w, c
     cdef float w0
     cdef Py_ssize_t right = (index[last - 1] + 2 if index[last - 1] + 2 < size else size) * channels

@@ -19,15 +19,16 @@ Computes, with every f32 one float32 rounding,
 y is quantized by rule QV, with the zero point after rounding; the elements at the end that torch's vector loop leaves
 over by rule QS, with the zero point before rounding. For qint32 both rules are one.
 
-Layout: batch_norm (pixels, C); layer_norm (rows, n); group_norm (N, C, inner); group_norm_last (N, pixels, C). All
-C-contiguous, input and output alike. Instance norm is a group norm with one channel in each group.
+Layout: batch_norm (pixels, C); layer_norm (rows, n); group_norm (N, C, inner); group_norm_last (N, pixels, C). Input and
+output are flat arrays of that order. Instance norm is a group norm with one channel in each group.
 Exactness: the sums are exact integers, so the results are the same at every level and for any number of threads.
 Parallel: over pixels, rows, groups, and parts of an image.
 """
 from cython.parallel cimport prange
 from libc.math cimport fabsf, sqrt, sqrtf
 from libc.stdint cimport uint64_t
-from libc.string cimport memcpy
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
 from numerics cimport (
     aligned,
     cut,
@@ -91,6 +92,27 @@ cdef enum:
     ROWS = 8  # of a layer norm, taken together
 
 
+cdef class Vectors:
+    """The arrays of a layer, one element for each channel or place in a row; what they hold may change.
+
+    Only a batch norm has statistics.
+    """
+
+    cdef const float[::1] weight, bias, mean, var
+
+    def __cinit__(self, const float[::1] weight, const float[::1] bias, const float[::1] mean=None,
+                  const float[::1] var=None):
+        self.weight, self.bias, self.mean, self.var = weight, bias, mean, var
+
+
+cdef void *_scratch(size_t size) except NULL:
+    # size bytes, to be freed, and what aligning takes
+    cdef void *block = malloc(size + 64)
+    if block == NULL:
+        raise MemoryError(f"normalization: cannot allocate {size} bytes")
+    return block
+
+
 # Sums of a group: of q, and of q*q as high * 2**32 + low, which qint32 needs.
 ctypedef struct Sums:
     int64_t first
@@ -136,49 +158,47 @@ cdef inline int32_t _any_qs(float y, Output o) noexcept nogil:
 # ---- batch norm -----------------------------------------------------------------------------------------------------
 
 
-def batch_norm(const qint_t[::1] x, qint_t[::1] out, const float[::1] weight, const float[::1] bias,
-               const float[::1] mean, const float[::1] var, double eps, double scale, double out_scale,
-               float[::1] scratch, Py_ssize_t row, int32_t z, int32_t zo, int32_t lo, int32_t hi, int threads):
-    """A row of `row` elements is one pixel, or several whole pixels of a few channels.
-
-    `scratch` has room for alpha and beta of a row, and for their alignment: 2 * row + 32.
-    """
-    cdef Py_ssize_t n = x.shape[0]
-    cdef float* alpha = aligned(&scratch[0])
-    cdef float* beta = aligned(alpha + row)
+def batch_norm(const qint_t[::1] x, qint_t[::1] out, Vectors v, double eps, double scale, double out_scale,
+               Py_ssize_t row, int32_t z, int32_t zo, int32_t lo, int32_t hi, int threads):
+    """A row of `row` elements is one pixel, or several whole pixels of a few channels."""
+    cdef Py_ssize_t n = x.shape[0], step = (row + 15) // 16 * 16
+    cdef void *block = _scratch(2 * step * sizeof(float))
+    cdef float* alpha = aligned(<float*>block)
+    cdef float* beta = alpha + step
     cdef Output o = Output(1, zo, lo, hi)
     cdef bint small
     cdef int t
-    _batch_norm_parameters(weight, bias, mean, var, <float>eps, scale, out_scale, alpha, beta, row)
+    _batch_norm_parameters(v, <float>eps, scale, out_scale, alpha, beta, row)
     small = _is_small(512 * _largest(alpha, row) + _largest(beta, row), o)
     if threads == 1:
         with nogil:
-            _batch_norm(x, out, alpha, beta, row, 0, n, small, z, o)
+            _batch_norm(&x[0], &out[0], alpha, beta, row, 0, n, small, z, o)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _batch_norm(x, out, alpha, beta, row, cut(n, t, threads, row), cut(n, t + 1, threads, row), small, z, o)
+            _batch_norm(&x[0], &out[0], alpha, beta, row, cut(n, t, threads, row), cut(n, t + 1, threads, row), small,
+                        z, o)
+    free(block)
 
 
-cdef void _batch_norm_parameters(const float[::1] weight, const float[::1] bias, const float[::1] mean,
-                                 const float[::1] var, float eps, double scale, double out_scale, float* alpha,
-                                 float* beta, Py_ssize_t row) noexcept nogil:
-    cdef Py_ssize_t c, channels = weight.shape[0]
+cdef void _batch_norm_parameters(Vectors v, float eps, double scale, double out_scale, float* alpha, float* beta,
+                                 Py_ssize_t row) noexcept nogil:
+    cdef Py_ssize_t c, channels = v.weight.shape[0]
     cdef float iv, t
     for c in range(channels):
-        t = var[c] + eps
+        t = v.var[c] + eps
         iv = <float>(1.0 / <double>sqrtf(t))
-        t = iv * weight[c]
+        t = iv * v.weight[c]
         alpha[c] = <float>(<double>t * (scale / out_scale))
-        t = mean[c] * iv
-        t = t * weight[c]
-        t = bias[c] - t
+        t = v.mean[c] * iv
+        t = t * v.weight[c]
+        t = v.bias[c] - t
         beta[c] = <float>(<double>t / out_scale)
     for c in range(channels, row):
         alpha[c] = alpha[c - channels]
         beta[c] = beta[c - channels]
 
 
-cdef void _batch_norm(const qint_t[::1] x, qint_t[::1] out, const float* alpha, const float* beta, Py_ssize_t row,
+cdef void _batch_norm(const qint_t* x, qint_t* out, const float* alpha, const float* beta, Py_ssize_t row,
                       Py_ssize_t start, Py_ssize_t stop, bint small, int32_t z, Output o) noexcept nogil:
     cdef Py_ssize_t c, vectors = row // 8 * 8
     cdef int32_t zo = o.zo, lo = o.lo, hi = o.hi
@@ -246,18 +266,20 @@ cdef void _statistics(Sums* total, Py_ssize_t n, float scale, int32_t z, double 
 # ---- layer norm -----------------------------------------------------------------------------------------------------
 
 
-def layer_norm(const qint_t[:, ::1] x, qint_t[:, ::1] out, const float[::1] weight, const float[::1] bias,
-               float scale, int32_t z, double eps, float inv, int32_t zo, int32_t lo, int32_t hi, int threads):
-    cdef Py_ssize_t rows = x.shape[0], n = x.shape[1]
+def layer_norm(const qint_t[::1] x, qint_t[::1] out, Vectors v, float scale, int32_t z, double eps, float inv,
+               int32_t zo, int32_t lo, int32_t hi, int threads):
+    cdef Py_ssize_t n = v.weight.shape[0], rows = x.shape[0] // n
     cdef Output o = Output(inv, zo, lo, hi)
-    cdef float largest_weight = _largest(&weight[0], n), largest_bias = _largest(&bias[0], n)
+    cdef const float* weight = &v.weight[0]
+    cdef const float* bias = &v.bias[0]
+    cdef float largest_weight = _largest(weight, n), largest_bias = _largest(bias, n)
     cdef int t
     if threads == 1:
         with nogil:
-            _layer_norms(x, out, 0, rows, &weight[0], &bias[0], largest_weight, largest_bias, scale, z, eps, o)
+            _layer_norms(&x[0], &out[0], 0, rows, n, weight, bias, largest_weight, largest_bias, scale, z, eps, o)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _layer_norms(x, out, cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1), &weight[0], &bias[0],
+            _layer_norms(&x[0], &out[0], cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1), n, weight, bias,
                          largest_weight, largest_bias, scale, z, eps, o)
 
 
@@ -275,10 +297,10 @@ cdef float _largest(const float* x, Py_ssize_t n) noexcept nogil:
 
 
 # The statistics of a few rows at once: their roots and divisions take long, but not one after the other.
-cdef void _layer_norms(const qint_t[:, ::1] x, qint_t[:, ::1] out, Py_ssize_t start, Py_ssize_t stop,
+cdef void _layer_norms(const qint_t* x, qint_t* out, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t n,
                        const float* weight, const float* bias, float largest_weight, float largest_bias, float scale,
                        int32_t z, double eps, Output o) noexcept nogil:
-    cdef Py_ssize_t n = x.shape[1], count, r
+    cdef Py_ssize_t count, r
     cdef Sums[ROWS] total
     cdef float[ROWS] mean
     cdef float[ROWS] rs
@@ -286,11 +308,11 @@ cdef void _layer_norms(const qint_t[:, ::1] x, qint_t[:, ::1] out, Py_ssize_t st
         count = stop - start if stop - start < ROWS else ROWS
         for r in range(count):
             total[r] = Sums(0, 0, 0)
-            _sums(&x[start + r, 0], n, &total[r])
+            _sums(x + (start + r) * n, n, &total[r])
         for r in range(count):
             _statistics(&total[r], n, scale, z, eps, &mean[r], &rs[r])
         for r in range(count):
-            _layer_norm(&x[start + r, 0], &out[start + r, 0], n, weight, bias, largest_weight, largest_bias, z,
+            _layer_norm(x + (start + r) * n, out + (start + r) * n, n, weight, bias, largest_weight, largest_bias, z,
                         mean[r], rs[r], o)
         start += count
 
@@ -321,22 +343,19 @@ cdef void _layer_norm(const qint_t* x, qint_t* out, Py_ssize_t n, const float* w
 # ---- group norm, contiguous -----------------------------------------------------------------------------------------
 
 
-def group_norm(const qint_t[:, :, ::1] x, qint_t[:, :, ::1] out, const float[::1] weight, const float[::1] bias,
-               Py_ssize_t groups, float scale, int32_t z, double eps, float inv, int32_t zo, int32_t lo, int32_t hi,
-               int threads):
-    cdef Py_ssize_t tasks = x.shape[0] * groups, per_group = x.shape[1] // groups, inner = x.shape[2], r, c
+def group_norm(const qint_t[::1] x, qint_t[::1] out, Vectors v, Py_ssize_t inner, Py_ssize_t groups, float scale,
+               int32_t z, double eps, float inv, int32_t zo, int32_t lo, int32_t hi, int threads):
+    cdef Py_ssize_t per_group = v.weight.shape[0] // groups, size = per_group * inner, tasks = x.shape[0] // size, r, c
     cdef Output o = Output(inv, zo, lo, hi)
     if threads == 1:
         with nogil:
             for r in range(tasks):
                 c = r % groups * per_group
-                _group_norm(&x[r // groups, c, 0], &out[r // groups, c, 0], &weight[c], &bias[c], per_group, inner,
-                            scale, z, eps, o)
+                _group_norm(&x[r * size], &out[r * size], &v.weight[c], &v.bias[c], per_group, inner, scale, z, eps, o)
     else:
         for r in prange(tasks, num_threads=threads, nogil=True, schedule="static"):
             c = r % groups * per_group
-            _group_norm(&x[r // groups, c, 0], &out[r // groups, c, 0], &weight[c], &bias[c], per_group, inner,
-                        scale, z, eps, o)
+            _group_norm(&x[r * size], &out[r * size], &v.weight[c], &v.bias[c], per_group, inner, scale, z, eps, o)
 
 
 cdef void _group_norm(const qint_t* x, qint_t* out, const float* weight, const float* bias, Py_ssize_t channels,
@@ -366,106 +385,119 @@ cdef void _group_norm(const qint_t* x, qint_t* out, const float* weight, const f
 # ---- group norm, channels-last --------------------------------------------------------------------------------------
 
 
-def group_norm_last(const qint_t[:, :, ::1] x, qint_t[:, :, ::1] out, const float[::1] weight, const float[::1] bias,
-                    int64_t[:, :, :, ::1] sums, float[::1] scratch, Py_ssize_t row,
-                    bint weighted, Py_ssize_t groups, Py_ssize_t run, Py_ssize_t vectors,
-                    float scale, int32_t z, double eps, float inv, int32_t zo, int32_t lo, int32_t hi, int threads):
+# Images of `pixels` times `channels`, each cut in `parts` parts; `groups` of channels; sums (N, parts, 3, C).
+cdef struct Images:
+    Py_ssize_t pixels
+    Py_ssize_t channels
+    Py_ssize_t groups
+    Py_ssize_t parts
+    int64_t* sums
+
+
+def group_norm_last(const qint_t[::1] x, qint_t[::1] out, Vectors v, Py_ssize_t pixels, Py_ssize_t groups,
+                    Py_ssize_t row, bint weighted, Py_ssize_t run, Py_ssize_t vectors, float scale, int32_t z,
+                    double eps, float inv, int32_t zo, int32_t lo, int32_t hi, int threads):
     """Channels are taken in runs of `run`; of each run the first `vectors` are quantized by QV, the rest by QS.
 
-    Scratch: sums (N, parts, 3, C), where an image is cut in `parts` parts; (2 * N + 1) * (row + 16) floats for factors
-    and offsets, which hold the values of all channels row/C times over, so that as many pixels make one row. If there
-    is more than one, run is `row` and all of it is quantized alike.
+    The factors and offsets of all channels are held row/C times over, so that as many pixels make one row. If there is
+    more than one, run is `row` and all of it is quantized alike.
     """
-    cdef Py_ssize_t parts = sums.shape[1], pixels = x.shape[1], tasks = x.shape[0] * parts, r, n
-    cdef Py_ssize_t step = (row + 15) // 16 * 16
-    cdef float* factor = aligned(&scratch[0])
-    cdef float* offset = factor + x.shape[0] * step
+    cdef Py_ssize_t channels = v.weight.shape[0], size = pixels * channels, count = x.shape[0] // size
+    cdef Py_ssize_t parts = (threads + count - 1) // count, tasks = count * parts, step = (row + 15) // 16 * 16, r
+    cdef void *block = _scratch(2 * count * step * sizeof(float) + 3 * tasks * channels * sizeof(int64_t))
+    cdef float* factor = aligned(<float*>block)
+    cdef float* offset = factor + count * step
+    cdef Images images = Images(pixels, channels, groups, parts, <int64_t*>(offset + count * step))
     cdef Output o = Output(inv, zo, lo, hi)
     if threads == 1:
         with nogil:
             for r in range(tasks):
-                _sums_last(x, sums, r // parts, r % parts, cut(pixels, r % parts, parts, 1),
-                           cut(pixels, r % parts + 1, parts, 1))
-            for n in range(x.shape[0]):
-                _factors_last(weight, bias, sums, factor + n * step, offset + n * step, row, n, pixels, weighted,
-                              groups, scale, z, eps)
+                _sums_last(&x[0], images, r // parts, r % parts)
+            for r in range(count):
+                _factors_last(v, images, r, factor + r * step, offset + r * step, row, weighted, scale, z, eps)
             for r in range(tasks):
-                _affine_last(x, out, factor + r // parts * step, offset + r // parts * step, row, r // parts,
-                             cut(pixels, r % parts, parts, 1), cut(pixels, r % parts + 1, parts, 1), run, vectors, z, o)
+                _affine_last(&x[0], &out[0], images, r // parts, r % parts, factor + r // parts * step,
+                             offset + r // parts * step, row, run, vectors, z, o)
     else:
         for r in prange(tasks, num_threads=threads, nogil=True, schedule="static"):
-            _sums_last(x, sums, r // parts, r % parts, cut(pixels, r % parts, parts, 1),
-                       cut(pixels, r % parts + 1, parts, 1))
+            _sums_last(&x[0], images, r // parts, r % parts)
         with nogil:
-            for n in range(x.shape[0]):
-                _factors_last(weight, bias, sums, factor + n * step, offset + n * step, row, n, pixels, weighted,
-                              groups, scale, z, eps)
+            for r in range(count):
+                _factors_last(v, images, r, factor + r * step, offset + r * step, row, weighted, scale, z, eps)
         for r in prange(tasks, num_threads=threads, nogil=True, schedule="static"):
-            _affine_last(x, out, factor + r // parts * step, offset + r // parts * step, row, r // parts,
-                         cut(pixels, r % parts, parts, 1), cut(pixels, r % parts + 1, parts, 1), run, vectors, z, o)
+            _affine_last(&x[0], &out[0], images, r // parts, r % parts, factor + r // parts * step,
+                         offset + r // parts * step, row, run, vectors, z, o)
+    free(block)
 
 
-cdef void _sums_last(const qint_t[:, :, ::1] x, int64_t[:, :, :, ::1] sums, Py_ssize_t n, Py_ssize_t part,
-                     Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    # Per channel, over the pixels [start, stop) of image n.
-    cdef Py_ssize_t channels = x.shape[2], c, p
+# Where a part of an image begins, and the part before it ends.
+cdef inline Py_ssize_t _edge(Images images, Py_ssize_t n, Py_ssize_t part) noexcept nogil:
+    return (n * images.pixels + cut(images.pixels, part, images.parts, 1)) * images.channels
+
+
+cdef void _sums_last(const qint_t* x, Images images, Py_ssize_t n, Py_ssize_t part) noexcept nogil:
+    # Per channel, over the pixels of a part.
+    cdef Py_ssize_t channels = images.channels, start = _edge(images, n, part), c, p
+    cdef Py_ssize_t pixels = (_edge(images, n, part + 1) - start) // channels
     cdef int64_t first, second, shift = flip(<qint_t>0)
+    cdef int64_t* sum = images.sums + 3 * (n * images.parts + part) * channels
+    cdef int64_t* high = sum + channels
+    cdef int64_t* low = high + channels
     cdef uint64_t square
-    for c in range(channels):
-        sums[n, part, 0, c] = 0
-        sums[n, part, 1, c] = 0
-        sums[n, part, 2, c] = 0
+    memset(sum, 0, 3 * channels * sizeof(int64_t))
+    x += start
     if qint_t is int32_t:
-        for p in range(start, stop):
+        for p in range(pixels):
             for c in range(channels):
-                square = <uint64_t>(<int64_t>x[n, p, c] * <int64_t>x[n, p, c])
-                sums[n, part, 0, c] += x[n, p, c]
-                sums[n, part, 1, c] += <int64_t>(square >> 32)
-                sums[n, part, 2, c] += <int64_t>(<uint32_t>square)
+                square = <uint64_t>(<int64_t>x[c] * <int64_t>x[c])
+                sum[c] += x[c]
+                high[c] += <int64_t>(square >> 32)
+                low[c] += <int64_t>(<uint32_t>square)
+            x += channels
     else:
         for c in range(0, channels, 64):
-            qn_channel_sums(<const uint8_t*>&x[n, 0, c] + start * channels, channels, stop - start,
-                            <int>(channels - c if channels - c < 64 else 64), <int>shift,
-                            &sums[n, part, 0, c], &sums[n, part, 2, c])
+            qn_channel_sums(<const uint8_t*>x + c, channels, pixels, <int>(channels - c if channels - c < 64 else 64),
+                            <int>shift, sum + c, low + c)
         for c in range(channels):
-            first, second = sums[n, part, 0, c], sums[n, part, 2, c]
-            sums[n, part, 0, c] = first - shift * (stop - start)
-            sums[n, part, 2, c] = second - 2 * shift * first + shift * shift * (stop - start)
+            first, second = sum[c], low[c]
+            sum[c] = first - shift * pixels
+            low[c] = second - 2 * shift * first + shift * shift * pixels
 
 
-cdef void _factors_last(const float[::1] weight, const float[::1] bias, int64_t[:, :, :, ::1] sums,
-                        float* factor, float* offset, Py_ssize_t row, Py_ssize_t n, Py_ssize_t pixels,
-                        bint weighted, Py_ssize_t groups, float scale, int32_t z, double eps) noexcept nogil:
-    cdef Py_ssize_t per_group = weight.shape[0] // groups, group, c, part
+cdef void _factors_last(Vectors v, Images images, Py_ssize_t n, float* factor, float* offset, Py_ssize_t row,
+                        bint weighted, float scale, int32_t z, double eps) noexcept nogil:
+    cdef Py_ssize_t channels = images.channels, per_group = channels // images.groups, group, c, part
+    cdef const int64_t* sum
     cdef Sums total
     cdef float mean, rs, t
-    for group in range(groups):
+    for group in range(images.groups):
         total = Sums(0, 0, 0)
-        for part in range(sums.shape[1]):
+        for part in range(n * images.parts, (n + 1) * images.parts):
+            sum = images.sums + 3 * part * channels
             for c in range(group * per_group, (group + 1) * per_group):
-                total.first += sums[n, part, 0, c]
-                total.high += sums[n, part, 1, c]
-                total.low += sums[n, part, 2, c]
-        _statistics(&total, per_group * pixels, scale, z, eps, &mean, &rs)
+                total.first += sum[c]
+                total.high += sum[channels + c]
+                total.low += sum[2 * channels + c]
+        _statistics(&total, per_group * images.pixels, scale, z, eps, &mean, &rs)
         for c in range(group * per_group, (group + 1) * per_group):
-            factor[c] = rs * weight[c]
+            factor[c] = rs * v.weight[c]
             if weighted:
-                offset[c] = qn_fma(-factor[c], mean, bias[c])
+                offset[c] = qn_fma(-factor[c], mean, v.bias[c])
             else:
                 t = factor[c] * mean
-                offset[c] = bias[c] - t
-    for c in range(weight.shape[0], row):
-        factor[c] = factor[c - weight.shape[0]]
-        offset[c] = offset[c - weight.shape[0]]
+                offset[c] = v.bias[c] - t
+    for c in range(channels, row):
+        factor[c] = factor[c - channels]
+        offset[c] = offset[c - channels]
 
 
-cdef void _affine_last(const qint_t[:, :, ::1] x, qint_t[:, :, ::1] out, const float* factor, const float* offset,
-                       Py_ssize_t row, Py_ssize_t n, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t run,
-                       Py_ssize_t vectors, int32_t z, Output o) noexcept nogil:
-    cdef Py_ssize_t left = (stop - start) * x.shape[2], begin
+cdef void _affine_last(const qint_t* x, qint_t* out, Images images, Py_ssize_t n, Py_ssize_t part, const float* factor,
+                       const float* offset, Py_ssize_t row, Py_ssize_t run, Py_ssize_t vectors, int32_t z,
+                       Output o) noexcept nogil:
+    cdef Py_ssize_t start = _edge(images, n, part), left = _edge(images, n, part + 1) - start, begin
     cdef bint small = _is_small(512 * _largest(factor, row) + _largest(offset, row), o)
-    cdef const qint_t* p = &x[n, 0, 0] + start * x.shape[2]
-    cdef qint_t* q = &out[n, 0, 0] + start * x.shape[2]
+    x += start
+    out += start
     while left > 0:
         if left < row:  # the last pixels; all channels are quantized alike then
             row = left
@@ -473,10 +505,10 @@ cdef void _affine_last(const qint_t[:, :, ::1] x, qint_t[:, :, ::1] out, const f
             vectors = left if vectors else 0
         begin = 0
         while begin < row:
-            _affine_run(p + begin, q + begin, &factor[begin], &offset[begin], run, vectors, small, z, o)
+            _affine_run(x + begin, out + begin, factor + begin, offset + begin, run, vectors, small, z, o)
             begin += run
-        p += row
-        q += row
+        x += row
+        out += row
         left -= row
 
 

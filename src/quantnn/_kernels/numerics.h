@@ -11,7 +11,8 @@
  *   qn_qv     quantize, zero point added after rounding               (vector loops of element-wise operators)
  *   qn_ds     dequantize by subtracting first                         (dequantize, tails)
  *   qn_dv     dequantize by one fused multiply-add                    (vector loops)
- *   qn_half_of_float, qn_float_of_half    float16, for packed embedding rows
+ *   qn_half_of_float, qn_float_of_half    float16, for packed embedding rows and weights
+ *   qn_exp, qn_sigmoid, qn_tanh    of recurrent layers; not torch's bits: within 1.2e-7 of the exact values
  *
  * qt, qs and qv return an int32 already clamped to [lo, hi]; "32" marks the forms for qint32.
  */
@@ -19,6 +20,7 @@
 #define QUANTNN_NUMERICS_H
 
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -187,6 +189,104 @@ static inline float qn_float_of_half(uint16_t h)
     bits |= sign;
     memcpy(&x, &bits, sizeof x);
     return x;
+}
+
+/* e**a for -87 <= a <= 88, to 1 ulp: a = n log(2) + r, and n goes into the exponent. */
+static inline float qn_exp(float a)
+{
+    float t = qn_fma(a, 1.44269504f, 12582912.0f), n = t - 12582912.0f, r, p, power; /* rounds as qn_rne_small does */
+    int32_t bits;
+    memcpy(&bits, &t, sizeof bits);
+    bits = (int32_t)((uint32_t)(bits - 0x4B400000 + 127) << 23);
+    memcpy(&power, &bits, sizeof power);
+    r = qn_fma(n, 2.12194440e-4f, qn_fma(n, -0.693359375f, a)); /* log(2) in two parts */
+    p = qn_fma(0.0013814465f, r, 0.008368781f);
+    p = qn_fma(p, r, 0.041668393f);
+    p = qn_fma(p, r, 0.1666652f);
+    p = qn_fma(p, r, 0.49999994f);
+    return (qn_fma(p, r * r, r) + 1.0f) * power;
+}
+
+/* 1 / d for 1 <= d < 2**126, rounded to nearest. Newton's steps take a quarter of a vector division's time. They round the
+ * other way where the mantissa is all ones; the division does the same, as all levels must agree. */
+static inline float qn_reciprocal(float d)
+{
+    int32_t bits;
+    float y;
+#if defined(__FMA__) || defined(__aarch64__) || defined(_M_ARM64)
+    memcpy(&bits, &d, sizeof bits);
+    bits = 0x7EF311C7 - bits; /* to an eighth */
+    memcpy(&y, &bits, sizeof y);
+    y = qn_fma(y, qn_fma(-d, y, 1.0f), y);
+    y = qn_fma(y, qn_fma(-d, y, 1.0f), y);
+    y = qn_fma(y, qn_fma(-d, y, 1.0f), y);
+    return qn_fma(y, qn_fma(-d, y, 1.0f), y);
+#else
+    int32_t ones;
+    y = 1.0f / d;
+    memcpy(&ones, &d, sizeof ones);
+    memcpy(&bits, &y, sizeof bits);
+    bits -= (ones & 0x7FFFFF) == 0x7FFFFF;
+    memcpy(&y, &bits, sizeof y);
+    return d == d ? y : d;
+#endif
+}
+
+static inline float qn_sigmoid(float x)
+{
+    float a = -x;
+    a = a > 87.0f ? 87.0f : a; /* NaN stays */
+    a = a < -87.0f ? -87.0f : a;
+    return qn_reciprocal(1.0f + qn_exp(a));
+}
+
+/* Odd polynomial where |x| is small, else 1 - 2 / (e**2|x| + 1). */
+static inline float qn_tanh(float x)
+{
+    float a = fabsf(x), u = a * a, p, twice = a + a, y;
+    p = qn_fma(-0.0057049785f, u, 0.020639079f);
+    p = qn_fma(p, u, -0.05373971f);
+    p = qn_fma(p, u, 0.13331442f);
+    p = qn_fma(p, u, -0.3333328f);
+    p = qn_fma(p * u, a, a);
+    twice = twice > 20.0f ? 20.0f : twice;
+    y = 1.0f - 2.0f * qn_reciprocal(qn_exp(twice) + 1.0f);
+    y = a < 0.625f ? p : y;
+    return copysignf(y, x);
+}
+
+/* x[i] = f(x[i] + y[i]): the gates of a recurrent cell. */
+static inline void qn_sigmoids(float *restrict x, const float *restrict y, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i++)
+        x[i] = qn_sigmoid(x[i] + y[i]);
+}
+
+static inline void qn_tanhs(float *restrict x, const float *restrict y, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i++)
+        x[i] = qn_tanh(x[i] + y[i]);
+}
+
+/* The rest of an LSTM cell, from the values of its gates i, f, g, o: c = f c + i g, h = o tanh(c). */
+static inline void qn_lstm(const float *restrict gates, float *restrict c, float *restrict h, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i++) {
+        float kept = gates[n + i] * c[i], added = gates[i] * gates[2 * n + i];
+        c[i] = kept + added;
+        h[i] = gates[3 * n + i] * qn_tanh(c[i]);
+    }
+}
+
+/* The rest of a GRU cell: n = tanh(in + hn r), h = (h - n) z + n; hx is W_hn h, x is W_in x. */
+static inline void qn_gru(const float *restrict gates, const float *restrict hx, const float *restrict x,
+                          float *restrict h, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i++) {
+        float product = hx[i] * gates[i], fresh = qn_tanh(x[i] + product), rest = h[i] - fresh;
+        rest = rest * gates[n + i];
+        h[i] = rest + fresh;
+    }
 }
 
 #endif

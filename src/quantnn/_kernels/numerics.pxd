@@ -20,6 +20,11 @@ cdef extern from "numerics.h" nogil:
     float qn_dv_offset(float scale, int32_t zero_point) noexcept
     float qn_dv(int32_t q, float scale, float offset) noexcept
     uint16_t qn_half_of_float(float x) noexcept
+    float qn_float_of_half(uint16_t h) noexcept
+    void qn_sigmoids(float *x, const float *y, Py_ssize_t n) noexcept
+    void qn_tanhs(float *x, const float *y, Py_ssize_t n) noexcept
+    void qn_lstm(const float *gates, float *c, float *h, Py_ssize_t n) noexcept
+    void qn_gru(const float *gates, const float *hx, const float *x, float *h, Py_ssize_t n) noexcept
 
 # The integers of a QTensor: quint8, qint8, qint32.
 ctypedef fused qint_t:

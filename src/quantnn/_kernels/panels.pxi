@@ -19,6 +19,7 @@ cdef extern from "simd.h" nogil:
         QN_EVEN
         QN_NARROW
         QN_FEW_ROWS
+        QN_RESULT
     ctypedef struct qn_panel:
         const int8_t *weights
         const int32_t *offset

@@ -5,6 +5,7 @@
  *   qn_tiles       rows by a panel of NV vectors of output columns, in tiles of MR rows:
  *                    acc[r][c] = offset[c] + sum over taps, k of x[r][tap][k] * w[tap][k][c]         u8 * s8, exact int32
  *                  requantized on registers and stored as bytes (see below)
+ *                  A file that defines QN_FLOAT_RESULTS gets floats instead: fma(float(acc), m[c], b[c]).
  *                  At the level amx a tile has up to 32 rows and goes through tile registers where that pays.
  *   qn_transpose   a block of bytes, its rows and columns exchanged
  *   qn_depthwise   the same for pixels of a depthwise convolution, whose channels do not mix
@@ -12,6 +13,9 @@
  *   qn_max_windows, qn_mean_windows, qn_means   pooling
  *   qn_floats, qn_blend_across, qn_blend_bytes   bilinear resizing
  *   qn_bag         sums of embedding rows
+ *   qn_extremes    the least and the greatest of floats
+ *   qn_half_tile   rows of floats by a panel of float16 weights
+ *   qn_matmul      rows of floats by a panel of float columns
  *   qn_lookup      bytes through a table of 256
  *   qn_copy_rows   rows of bytes
  *   qn_clamp_bytes, qn_add_bytes, qn_mul_bytes, qn_quantize_bytes, qn_dequantize_bytes   element by element
@@ -49,6 +53,13 @@
 #define QN_UNROLL _Pragma("GCC unroll 16")
 #endif
 
+/* A float result: what the sum of a column stands for. */
+QN_INLINE float qn_float_result(float acc, float m, float b, int32_t relu)
+{
+    float y = qn_fma(acc, m, b);
+    return !relu || y > 0.0f ? y : 0.0f;
+}
+
 /* Each section defines
  *   QN_LANES, QN_X_BIAS              int32 lanes to a vector; what the dot product subtracts from x
  *   QN_NV, QN_ROWS_1 ...             most vectors in a tile, and the most rows for each count of vectors
@@ -60,6 +71,7 @@
  *   qn_zero, qn_load_i, qn_add_i, qn_mul_sub(acc, row, zw)
  *   qn_requantize(acc, b, inv, m)    to int32, before the zero point
  *   qn_store(out, i0, i1, i2, i3, zo, lo, n)    4 * LANES columns, of which n are stored
+ *   qn_store_floats(out, acc, m, b, relu, n)    float results: n columns, at most LANES, of fma(float(acc), m, b)
  *   qn_store_rows(out, stride, nv, rows, i, zo, lo, n)    4 / nv rows of nv vectors, of which `rows` exist; optional
  *   qn_interleave(rows, offset, n, a[4])        depthwise: four rows of bytes to four qn_act
  *   qn_store_channels(out, i, zo, lo, n)        depthwise: 4 * LANES channels in the order of qn_interleave
@@ -112,6 +124,13 @@ QN_INLINE qn_vi qn_requantize_with(qn_vi acc, __m512 b, __m512 inv, __m512 m)
 QN_INLINE qn_vi qn_requantize(qn_vi acc, const float *b, float inv, const float *m)
 {
     return qn_requantize_with(acc, _mm512_loadu_ps(b), _mm512_set1_ps(inv), _mm512_loadu_ps(m));
+}
+QN_INLINE void qn_store_floats(float *out, qn_vi acc, const float *m, const float *b, int32_t relu, ptrdiff_t n)
+{
+    __m512 y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(m), _mm512_loadu_ps(b));
+    if (relu)
+        y = _mm512_max_ps(y, _mm512_setzero_ps());
+    _mm512_mask_storeu_ps(out, (__mmask16)(n >= 16 ? 0xffff : (1 << n) - 1), y);
 }
 QN_INLINE __m512i qn_pack(qn_vi i0, qn_vi i1, qn_vi i2, qn_vi i3, int32_t zo, int32_t lo)
 {
@@ -240,6 +259,17 @@ QN_INLINE qn_vi qn_requantize(qn_vi acc, const float *b, float inv, const float 
     __m256 f = _mm256_fmadd_ps(_mm256_loadu_ps(b), _mm256_set1_ps(inv), _mm256_cvtepi32_ps(acc));
     return _mm256_cvtps_epi32(_mm256_mul_ps(f, _mm256_loadu_ps(m)));
 }
+QN_INLINE void qn_store_floats(float *out, qn_vi acc, const float *m, const float *b, int32_t relu, ptrdiff_t n)
+{
+    __m256 y = _mm256_fmadd_ps(_mm256_cvtepi32_ps(acc), _mm256_loadu_ps(m), _mm256_loadu_ps(b));
+    if (relu)
+        y = _mm256_max_ps(y, _mm256_setzero_ps());
+    if (n >= 8)
+        _mm256_storeu_ps(out, y);
+    else
+        _mm256_maskstore_ps(
+            out, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)), y);
+}
 QN_INLINE __m256i qn_pack(qn_vi i0, qn_vi i1, qn_vi i2, qn_vi i3, int32_t zo, int32_t lo)
 {
     __m256i z = _mm256_set1_epi16((short)zo);
@@ -344,6 +374,13 @@ QN_INLINE qn_vi qn_requantize(qn_vi acc, const float *b, float inv, const float 
     }
     return _mm_cvtps_epi32(_mm_mul_ps(f, _mm_loadu_ps(m)));
 }
+QN_INLINE void qn_store_floats(float *out, qn_vi acc, const float *m, const float *b, int32_t relu, ptrdiff_t n)
+{
+    float v[4];
+    _mm_storeu_ps(v, _mm_cvtepi32_ps(acc));
+    for (ptrdiff_t i = 0; i < n && i < 4; i++)
+        out[i] = qn_float_result(v[i], m[i], b[i], relu);
+}
 QN_INLINE void qn_store(uint8_t *out, qn_vi i0, qn_vi i1, qn_vi i2, qn_vi i3, int32_t zo, int32_t lo, ptrdiff_t n)
 {
     __m128i z = _mm_set1_epi16((short)zo);
@@ -436,6 +473,13 @@ QN_INLINE qn_vi qn_requantize(qn_vi acc, const float *b, float inv, const float 
     /* x86 gives INT32_MIN for what is too large or not a number; vcvtn saturates */
     uint32x4_t inside = vcltq_f32(t, vdupq_n_f32(2147483648.0f));
     return vbslq_s32(inside, vcvtnq_s32_f32(t), vdupq_n_s32(INT32_MIN));
+}
+QN_INLINE void qn_store_floats(float *out, qn_vi acc, const float *m, const float *b, int32_t relu, ptrdiff_t n)
+{
+    float v[4];
+    vst1q_f32(v, vcvtq_f32_s32(acc));
+    for (ptrdiff_t i = 0; i < n && i < 4; i++)
+        out[i] = qn_float_result(v[i], m[i], b[i], relu);
 }
 QN_INLINE void qn_store(uint8_t *out, qn_vi i0, qn_vi i1, qn_vi i2, qn_vi i3, int32_t zo, int32_t lo, ptrdiff_t n)
 {
@@ -532,6 +576,11 @@ QN_INLINE qn_vi qn_requantize(qn_vi acc, const float *b, float inv, const float 
         acc.v[i] = qn_rne(qn_fma(b[i], inv, (float)acc.v[i]) * m[i]);
     return acc;
 }
+QN_INLINE void qn_store_floats(float *out, qn_vi acc, const float *m, const float *b, int32_t relu, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n && i < 4; i++)
+        out[i] = qn_float_result((float)acc.v[i], m[i], b[i], relu);
+}
 QN_INLINE void qn_store(uint8_t *out, qn_vi i0, qn_vi i1, qn_vi i2, qn_vi i3, int32_t zo, int32_t lo, ptrdiff_t n)
 {
     const qn_vi all[4] = {i0, i1, i2, i3};
@@ -575,13 +624,25 @@ typedef struct {
     const int32_t *zw;         /* zero points of the weights, NULL if all are 0 */
     const float *b, *m;        /* see Requantize above */
     float inv;
-    int32_t zo, lo;
+    int32_t zo, lo;            /* float results: lo is not 0 for a relu */
     ptrdiff_t taps, k4;        /* taps, and groups of four bytes in each */
     ptrdiff_t columns;         /* columns of the panel that exist */
     ptrdiff_t x_offset;        /* added to every row pointer (groups) */
     int narrow;                /* no byte of x is above 127; only where QN_NARROW is set */
 } qn_panel;
 
+#ifdef QN_FLOAT_RESULTS
+enum { QN_RESULT = 4 }; /* bytes of a result */
+#undef QN_STORE_ROWS
+/* Store one row of nv vectors as floats. */
+QN_INLINE void qn_finish_row(const int nv, const qn_panel *p, const qn_vi *acc, uint8_t *out)
+{
+    QN_UNROLL for (int v = 0; v < nv; v++)
+        qn_store_floats((float *)out + v * QN_LANES, acc[v], p->m + v * QN_LANES, p->b + v * QN_LANES, p->lo,
+                        p->columns - v * QN_LANES);
+}
+#else
+enum { QN_RESULT = 1 };
 /* Requantize and store one row of nv vectors. */
 QN_INLINE void qn_finish_row(const int nv, const qn_panel *p, const qn_vi *acc, uint8_t *out)
 {
@@ -590,6 +651,7 @@ QN_INLINE void qn_finish_row(const int nv, const qn_panel *p, const qn_vi *acc, 
         i[v] = v < nv ? qn_requantize(acc[v < nv ? v : 0], p->b + v * QN_LANES, p->inv, p->m + v * QN_LANES) : qn_zero();
     qn_store(out, i[0], i[1], i[2], i[3], p->zo, p->lo, p->columns);
 }
+#endif
 
 #ifdef QN_STORE_ROWS
 /* Requantize and store 4 / nv rows of nv vectors, of which `rows` exist: acc holds them one behind the other. */
@@ -764,6 +826,23 @@ static inline void qn_begin(qn_work *w)
     w->half = w->upper = w->lower = w->bytes = w->mr = w->next = 0;
 }
 
+#ifdef QN_FLOAT_RESULTS
+QN_INLINE void qn_finish_body(const int nv, qn_work *w, int turns)
+{
+    const int some = 4 / nv, mr = w->mr, stop = mr - w->next < turns * some ? mr : w->next + turns * some;
+    const qn_panel *p = &w->p;
+    for (int r = w->next; r < stop; r++) {
+        qn_vi acc[2];
+        QN_UNROLL for (int v = 0; v < nv; v++) {
+            acc[v] = qn_load_i(&w->acc[1 - w->half][r][v * QN_LANES]);
+            if (p->zw != NULL)
+                acc[v] = qn_mul_sub(acc[v], w->sums[r], p->zw + v * QN_LANES);
+        }
+        qn_finish_row(nv, p, acc, w->out + r * w->out_stride);
+    }
+    w->next = stop;
+}
+#else
 QN_INLINE void qn_finish_body(const int nv, qn_work *w, int turns)
 {
     const int some = 4 / nv, mr = w->mr, stop = mr - w->next < turns * some ? mr : w->next + turns * some;
@@ -787,6 +866,7 @@ QN_INLINE void qn_finish_body(const int nv, qn_work *w, int turns)
     }
     w->next = stop;
 }
+#endif
 
 /* `turns` times four vectors of the tile before. */
 static void qn_finish(qn_work *w, int turns)
@@ -1027,6 +1107,7 @@ static inline void qn_transpose(const uint8_t *x, ptrdiff_t x_stride, uint8_t *o
  *   qn_f_nibbles(q), qn_f_ordered(x)   the nibbles of QN_FLOATS / 2 bytes, in an order of their own; that of memory,
  *                                      the low one of a byte first
  *   qn_f_halves(p, a, b)               two float16, each as a vector
+ *   qn_f_half(p)                       float16 to floats
  *   qn_f_put(out, y, zo, lo, flip)     max(sat(rne(y) + zo), lo) of four vectors; |y| < 2**31
  */
 #if defined(__AVX512F__)
@@ -1048,6 +1129,8 @@ QN_INLINE qn_vf qn_f_add(qn_vf a, qn_vf b) { return _mm512_add_ps(a, b); }
 QN_INLINE qn_vf qn_f_sub(qn_vf a, qn_vf b) { return _mm512_sub_ps(a, b); }
 QN_INLINE qn_vf qn_f_mul(qn_vf a, qn_vf b) { return _mm512_mul_ps(a, b); }
 QN_INLINE qn_vf qn_f_min(qn_vf a, qn_vf b) { return _mm512_min_ps(a, b); }
+QN_INLINE qn_vf qn_f_max(qn_vf a, qn_vf b) { return _mm512_max_ps(a, b); }
+QN_INLINE qn_vf qn_f_half(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
 QN_INLINE qn_vf qn_f_fma(qn_vf a, qn_vf b, qn_vf c) { return _mm512_fmadd_ps(a, b, c); }
 QN_INLINE qn_vf qn_f_bytes(const uint8_t *q, const int flip)
 {
@@ -1118,6 +1201,8 @@ QN_INLINE qn_vf qn_f_add(qn_vf a, qn_vf b) { return _mm256_add_ps(a, b); }
 QN_INLINE qn_vf qn_f_sub(qn_vf a, qn_vf b) { return _mm256_sub_ps(a, b); }
 QN_INLINE qn_vf qn_f_mul(qn_vf a, qn_vf b) { return _mm256_mul_ps(a, b); }
 QN_INLINE qn_vf qn_f_min(qn_vf a, qn_vf b) { return _mm256_min_ps(a, b); }
+QN_INLINE qn_vf qn_f_max(qn_vf a, qn_vf b) { return _mm256_max_ps(a, b); }
+QN_INLINE qn_vf qn_f_half(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
 QN_INLINE qn_vf qn_f_fma(qn_vf a, qn_vf b, qn_vf c) { return _mm256_fmadd_ps(a, b, c); }
 QN_INLINE qn_vf qn_f_bytes(const uint8_t *q, const int flip)
 {
@@ -1785,6 +1870,10 @@ static inline void qn_copy_rows(const uint8_t *x, ptrdiff_t x_step, uint8_t *out
             for (ptrdiff_t i = 0; i < n - 64; i += 64)
                 memcpy(out + i, x + i, 64);
             memcpy(out + n - 64, x + n - 64, 64);
+        } else if (n >= 16 && n < 64) {
+            for (ptrdiff_t i = 0; i < n - 16; i += 16)
+                memcpy(out + i, x + i, 16);
+            memcpy(out + n - 16, x + n - 16, 16);
         } else {
             memcpy(out, x, (size_t)n);
         }
@@ -1914,6 +2003,178 @@ static inline ptrdiff_t qn_quantize_bytes(const float *x, uint8_t *out, ptrdiff_
     }
 #endif
     return i;
+}
+
+/* The least and the greatest of 0 and x[:n]; returns whether all of them are finite. */
+static inline int qn_extremes(const float *x, ptrdiff_t n, float *least, float *greatest)
+{
+    float lo = 0.0f, hi = 0.0f, zero = 0.0f; /* zero: the sum of x * 0 */
+    ptrdiff_t i = 0;
+#ifdef QN_FLOATS
+    qn_vf a[4], b[4], s[4];
+    float lanes[3][QN_FLOATS];
+    QN_UNROLL for (int v = 0; v < 4; v++) a[v] = b[v] = s[v] = qn_f_set(0.0f);
+    for (; i + QN_BLOCK <= n; i += QN_BLOCK)
+        QN_UNROLL for (int v = 0; v < 4; v++) {
+            qn_vf t = qn_f_load(x + i + v * QN_FLOATS);
+            a[v] = qn_f_min(t, a[v]);
+            b[v] = qn_f_max(t, b[v]);
+            s[v] = qn_f_fma(t, qn_f_set(0.0f), s[v]);
+        }
+    qn_f_store(lanes[0], qn_f_min(qn_f_min(a[0], a[1]), qn_f_min(a[2], a[3])));
+    qn_f_store(lanes[1], qn_f_max(qn_f_max(b[0], b[1]), qn_f_max(b[2], b[3])));
+    qn_f_store(lanes[2], qn_f_add(qn_f_add(s[0], s[1]), qn_f_add(s[2], s[3])));
+    for (int v = 0; v < QN_FLOATS; v++) {
+        lo = lanes[0][v] < lo ? lanes[0][v] : lo;
+        hi = lanes[1][v] > hi ? lanes[1][v] : hi;
+        zero += lanes[2][v];
+    }
+#endif
+    for (; i < n; i++) {
+        lo = x[i] < lo ? x[i] : lo;
+        hi = x[i] > hi ? x[i] : hi;
+        zero += x[i] * 0.0f;
+    }
+    *least = lo;
+    *greatest = hi;
+    return zero == 0.0f;
+}
+
+/* Rows of floats by a panel of float16 weights, w[k][vectors of QN_HALF_LANES columns], of which `columns` exist:
+ * out = x w + bias in float32. A sum is a chain of fused multiply-adds over `chain` k; the sums of chains are added in
+ * order. bias may be NULL. */
+typedef struct {
+    const uint16_t *w;
+    const float *bias;
+    ptrdiff_t k, chain, columns;
+    int relu;
+} qn_half_panel;
+
+#ifdef QN_FLOATS
+enum { QN_HALF_LANES = QN_FLOATS, QN_HALF_NV = 4 };
+QN_INLINE void qn_half_body(const int nv, const int mr, const qn_half_panel *p, const float *x, ptrdiff_t x_stride,
+                            float *out, ptrdiff_t out_stride)
+{
+    qn_vf total[6][4], acc[6][4];
+    const uint16_t *w = p->w;
+    ptrdiff_t i = 0;
+    do {
+        const ptrdiff_t start = i, stop = p->k - i < p->chain ? p->k : i + p->chain;
+        QN_UNROLL for (int r = 0; r < mr; r++)
+            QN_UNROLL for (int v = 0; v < nv; v++) acc[r][v] = qn_f_set(0.0f);
+        for (; i < stop; i++, w += nv * QN_FLOATS) {
+            qn_vf wide[4];
+            QN_UNROLL for (int v = 0; v < nv; v++) wide[v] = qn_f_half(w + v * QN_FLOATS);
+            QN_UNROLL for (int r = 0; r < mr; r++) {
+                qn_vf a = qn_f_set(x[r * x_stride + i]);
+                QN_UNROLL for (int v = 0; v < nv; v++) acc[r][v] = qn_f_fma(a, wide[v], acc[r][v]);
+            }
+        }
+        QN_UNROLL for (int r = 0; r < mr; r++)
+            QN_UNROLL for (int v = 0; v < nv; v++)
+                total[r][v] = start == 0 ? acc[r][v] : qn_f_add(total[r][v], acc[r][v]);
+    } while (i < p->k);
+    QN_UNROLL for (int r = 0; r < mr; r++) {
+        float y[4 * QN_FLOATS];
+        QN_UNROLL for (int v = 0; v < nv; v++) {
+            qn_vf t = total[r][v];
+            if (p->bias != NULL)
+                t = qn_f_add(t, qn_f_load(p->bias + v * QN_FLOATS));
+            qn_f_store(y + v * QN_FLOATS, p->relu ? qn_f_max(t, qn_f_set(0.0f)) : t);
+        }
+        memcpy(out + r * out_stride, y, (size_t)p->columns * sizeof *y);
+    }
+}
+#else
+enum { QN_HALF_LANES = 16, QN_HALF_NV = 1 };
+QN_INLINE void qn_half_body(const int nv, const int mr, const qn_half_panel *p, const float *x, ptrdiff_t x_stride,
+                            float *out, ptrdiff_t out_stride)
+{
+    (void)nv;
+    for (int r = 0; r < mr; r++) {
+        float total[QN_HALF_LANES] = {0};
+        for (ptrdiff_t i = 0; i < p->k;) {
+            const ptrdiff_t start = i, stop = p->k - i < p->chain ? p->k : i + p->chain;
+            float acc[QN_HALF_LANES] = {0};
+            for (; i < stop; i++)
+                for (int c = 0; c < QN_HALF_LANES; c++)
+                    acc[c] = qn_fma(x[r * x_stride + i], qn_float_of_half(p->w[i * QN_HALF_LANES + c]), acc[c]);
+            for (int c = 0; c < QN_HALF_LANES; c++)
+                total[c] = start == 0 ? acc[c] : total[c] + acc[c];
+        }
+        for (ptrdiff_t c = 0; c < p->columns; c++) {
+            float y = p->bias != NULL ? total[c] + p->bias[c] : total[c];
+            out[r * out_stride + c] = !p->relu || y > 0.0f ? y : 0.0f;
+        }
+    }
+}
+#endif
+
+/* x_stride and out_stride in floats. */
+static inline void qn_half_tiles(int nv, ptrdiff_t rows, const qn_half_panel *p, const float *x, ptrdiff_t x_stride,
+                                 float *out, ptrdiff_t out_stride)
+{
+#define QN_HALF_TILE(NV, MR) \
+    for (; nv == NV && rows >= MR; rows -= MR, x += MR * x_stride, out += MR * out_stride) \
+        qn_half_body(NV, MR, p, x, x_stride, out, out_stride);
+#if defined(__AVX512F__)
+#define QN_HALF_TILES(NV) QN_HALF_TILE(NV, 6) QN_HALF_TILE(NV, 3) QN_HALF_TILE(NV, 2) QN_HALF_TILE(NV, 1)
+#else
+#define QN_HALF_TILES(NV) QN_HALF_TILE(NV, 2) QN_HALF_TILE(NV, 1)
+#endif
+    QN_HALF_TILES(1)
+    QN_HALF_TILES(2)
+    QN_HALF_TILES(3)
+    QN_HALF_TILES(4)
+}
+
+/* total[r][c] += the chain of fma(a[r * step + k], b[k][c], .) over n k, from 0: at most QN_MATMUL_ROWS rows by
+ * QN_MATMUL_COLUMNS columns. */
+#ifdef QN_FLOATS
+enum { QN_MATMUL_ROWS = 6, QN_MATMUL_COLUMNS = 2 * QN_FLOATS };
+#else
+enum { QN_MATMUL_ROWS = 6, QN_MATMUL_COLUMNS = 16 };
+#endif
+
+QN_INLINE void qn_matmul_rows(const float *a, ptrdiff_t step, const float *b, ptrdiff_t n, float *total, const int rows)
+{
+#ifdef QN_FLOATS
+    enum { NV = QN_MATMUL_COLUMNS / QN_FLOATS };
+    qn_vf acc[QN_MATMUL_ROWS][NV], w[NV];
+    QN_UNROLL for (int r = 0; r < rows; r++)
+        QN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = qn_f_set(0.0f);
+    for (ptrdiff_t k = 0; k < n; k++) {
+        QN_UNROLL for (int v = 0; v < NV; v++) w[v] = qn_f_load(b + k * QN_MATMUL_COLUMNS + v * QN_FLOATS);
+        QN_UNROLL for (int r = 0; r < rows; r++)
+            QN_UNROLL for (int v = 0; v < NV; v++) acc[r][v] = qn_f_fma(qn_f_set(a[r * step + k]), w[v], acc[r][v]);
+    }
+    QN_UNROLL for (int r = 0; r < rows; r++)
+        QN_UNROLL for (int v = 0; v < NV; v++) {
+            float *to = total + r * QN_MATMUL_COLUMNS + v * QN_FLOATS;
+            qn_f_store(to, qn_f_add(qn_f_load(to), acc[r][v]));
+        }
+#else
+    for (int r = 0; r < rows; r++) {
+        float acc[QN_MATMUL_COLUMNS] = {0};
+        for (ptrdiff_t k = 0; k < n; k++)
+            for (int c = 0; c < QN_MATMUL_COLUMNS; c++)
+                acc[c] = qn_fma(a[r * step + k], b[k * QN_MATMUL_COLUMNS + c], acc[c]);
+        for (int c = 0; c < QN_MATMUL_COLUMNS; c++)
+            total[r * QN_MATMUL_COLUMNS + c] += acc[c];
+    }
+#endif
+}
+
+static inline void qn_matmul(const float *a, ptrdiff_t step, const float *b, ptrdiff_t n, float *total, int rows)
+{
+    if (rows == QN_MATMUL_ROWS) {
+        qn_matmul_rows(a, step, b, n, total, QN_MATMUL_ROWS);
+        return;
+    }
+    for (; rows >= 2; rows -= 2, a += 2 * step, total += 2 * QN_MATMUL_COLUMNS)
+        qn_matmul_rows(a, step, b, n, total, 2);
+    if (rows)
+        qn_matmul_rows(a, step, b, n, total, 1);
 }
 
 /* dequantize: scale * (q - zero_point) */

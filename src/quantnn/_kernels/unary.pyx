@@ -3,9 +3,9 @@ Operators of one tensor, element by element.
 
 Computes
     clamp     q' = min(max(q, lo), hi), integers                     relu, relu6, clamp
-    compute   q' = quantize(value(dequantize(q)))                    hardswish, elu
+    compute   q' = quantize(value(dequantize(q)))                    those of `Function`
               vector elements: rule DV, then QV; the others: rule DS, then QS
-    lookup    q' = table[q], tables made by `compute`                the same, for 8-bit dtypes
+    lookup    q' = table[q], tables made by `compute`                the same, for 8-bit dtypes; any other function
     bound     QS of one number                                       the ends of clamp
 
 Layout: flat arrays in the same memory order. They are made of runs of `run` elements; the first `n_vector` of each run
@@ -16,7 +16,7 @@ Parallel: over elements.
 To add a function: a name in `Function`, a constant below it, a line in `value`.
 """
 from cython.parallel cimport prange
-from libc.math cimport expm1
+from libc.math cimport exp, expm1, tanh
 from numerics cimport (
     cut, flip, int32_t, qint_t, qn_ds, qn_dv, qn_dv_offset, qn_qs, qn_qs32, qn_qv, uint8_t,
 )
@@ -28,54 +28,76 @@ cdef extern from "simd.h" nogil:
 
 cdef enum Function:
     F_HARDSWISH
-    F_ELU
+    F_HARDSIGMOID
+    F_ELU           # celu, too
+    F_LEAKY_RELU
+    F_THRESHOLD
+    F_SIGMOID
+    F_TANH
 
 HARDSWISH = F_HARDSWISH
+HARDSIGMOID = F_HARDSIGMOID
 ELU = F_ELU
+LEAKY_RELU = F_LEAKY_RELU
+THRESHOLD = F_THRESHOLD
+SIGMOID = F_SIGMOID
+TANH = F_TANH
 
 
-cdef inline float value(int function, float x, float alpha, bint vector) noexcept nogil:
+cdef inline float value(int function, float x, float a, float b, bint vector) noexcept nogil:
     cdef float r
-    if function == F_HARDSWISH:
+    if function == F_HARDSWISH or function == F_HARDSIGMOID:
         r = x + <float>3.0
         r = r if r > 0.0 else 0.0
         r = r if r < 6.0 else 6.0
-        return x * r / <float>6.0
+        return (x * r if function == F_HARDSWISH else r) / <float>6.0
+    if function == F_LEAKY_RELU:
+        return x if x > 0.0 else x * a
+    if function == F_THRESHOLD:
+        return x if x > a else b
+    if function == F_SIGMOID:
+        r = <float>exp(-<double>x)
+        return <float>1.0 / (<float>1.0 + r) if vector else <float>(1.0 / (1.0 + <double>r))
+    if function == F_TANH:
+        return <float>tanh(x)
     # elu; only a negative alpha tells > from >=
-    return x if x > 0.0 or (x == 0.0 and not vector) else <float>expm1(x) * alpha
+    return x if x > 0.0 or (x == 0.0 and not vector) else <float>expm1(x * b) * a
 
 
 def compute(int function, const qint_t[::1] q, qint_t[::1] out, double scale, int32_t zero_point, double out_scale,
-            int32_t out_zero_point, int32_t lo, int32_t hi, double alpha, Py_ssize_t run, Py_ssize_t n_vector,
-            int threads):
+            int32_t out_zero_point, int32_t lo, int32_t hi, double a, double b, Py_ssize_t run,
+            Py_ssize_t n_vector, int threads):
     cdef Py_ssize_t n = q.shape[0]
-    cdef float s = <float>scale, inv = <float>1.0 / <float>out_scale, inv_vector = inv, a = <float>alpha
+    cdef float s = <float>scale, inv = <float>1.0 / <float>out_scale, inv_vector = inv
     cdef int t
-    if function == F_HARDSWISH:
+    if function == F_HARDSWISH or function == F_SIGMOID:
         inv_vector = <float>(1.0 / out_scale)
     if threads == 1:
         with nogil:
-            _compute(function, q, out, 0, n, s, zero_point, inv_vector, inv, out_zero_point, lo, hi, a, run, n_vector)
+            _compute(function, q, out, 0, n, s, zero_point, inv_vector, inv, out_zero_point, lo, hi, <float>a, <float>b,
+                     run, n_vector)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
             _compute(function, q, out, cut(n, t, threads, 64), cut(n, t + 1, threads, 64), s, zero_point,
-                     inv_vector, inv, out_zero_point, lo, hi, a, run, n_vector)
+                     inv_vector, inv, out_zero_point, lo, hi, <float>a, <float>b, run, n_vector)
 
 
 cdef void _compute(int function, const qint_t[::1] q, qint_t[::1] out, Py_ssize_t start, Py_ssize_t stop, float s,
-                   int32_t z, float inv_vector, float inv, int32_t zo, int32_t lo, int32_t hi, float alpha,
+                   int32_t z, float inv_vector, float inv, int32_t zo, int32_t lo, int32_t hi, float a, float b,
                    Py_ssize_t run, Py_ssize_t n_vector) noexcept nogil:
     cdef Py_ssize_t i
     cdef float offset = qn_dv_offset(s, z), y
     for i in range(start, stop):
         if i % run < n_vector:
-            y = value(function, qn_dv(q[i], s, offset), alpha, True)
+            # torch's sigmoid subtracts first in its vectors, too
+            y = s * (<float>q[i] - <float>z) if function == F_SIGMOID else qn_dv(q[i], s, offset)
+            y = value(function, y, a, b, True)
             if qint_t is int32_t:
                 out[i] = qn_qs32(y, inv, <float>zo)
             else:
                 out[i] = <qint_t>qn_qv(y, inv_vector, zo, lo, hi)
         else:
-            y = value(function, qn_ds(q[i], s, z), alpha, False)
+            y = value(function, qn_ds(q[i], s, z), a, b, False)
             if qint_t is int32_t:
                 out[i] = qn_qs32(y, inv, <float>zo)
             else:

@@ -11,7 +11,7 @@ from .. import _checks
 from ..ops import _normalization
 from ..tensor import QTensor
 from .module import Module
-from .utils import check_attributes, post_process_qparams, to_numpy
+from .utils import check_attributes, first_layer, post_process_qparams, to_numpy
 
 
 class _BatchNorm(Module):
@@ -19,7 +19,6 @@ class _BatchNorm(Module):
 
     _version = 2
     _op: ClassVar[str]
-    _fused_name: ClassVar[str]  # the float module of a batch norm and a ReLU
 
     num_features: int
     eps: float
@@ -129,12 +128,7 @@ class _BatchNorm(Module):
         """
         op = f"{cls.__name__}.from_float"
         scale, zero_point = post_process_qparams(mod, op)
-        if type(mod).__name__ == cls._fused_name:
-            try:
-                mod = mod[0]
-            except (TypeError, IndexError, KeyError) as e:
-                raise TypeError(f"{op}: mod must hold a batch norm; got {_checks.kind(mod)}") from e
-        return cls._from(op, mod, scale, zero_point)
+        return cls._from(op, first_layer(op, mod), scale, zero_point)
 
     @classmethod
     def from_reference(cls, bn: Any, output_scale: float, output_zero_point: int) -> Self:
@@ -153,7 +147,8 @@ class _BatchNorm(Module):
         -------
         Module
         """
-        return cls._from(f"{cls.__name__}.from_reference", bn, output_scale, output_zero_point)
+        op = f"{cls.__name__}.from_reference"
+        return cls._from(op, first_layer(op, bn), output_scale, output_zero_point)
 
     @classmethod
     def _from(cls, op: str, mod: Any, scale: Any, zero_point: Any) -> Self:
@@ -216,7 +211,6 @@ class BatchNorm2d(_BatchNorm):
     """
 
     _op = "batch_norm2d"
-    _fused_name = "BNReLU2d"
 
     def _get_name(self) -> str:
         return "QuantizedBatchNorm2d"
@@ -257,7 +251,6 @@ class BatchNorm3d(_BatchNorm):
     """
 
     _op = "batch_norm3d"
-    _fused_name = "BNReLU3d"
 
     def _get_name(self) -> str:
         return "QuantizedBatchNorm3d"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from .utils import (
     check_attributes,
     check_float_module,
     check_reference_module,
+    first_layer,
     from_torch,
     load_weight,
     observer_dtype,
@@ -28,18 +29,21 @@ class _ConvNd(OutputModule):
 
     _ndim: int
     _padding_modes: tuple[str, ...]
+    _relu: ClassVar[bool] = False
+    _float_names: ClassVar[tuple[str, ...]]  # what from_float takes
+    _trained_names: ClassVar[tuple[str, ...]]  # and after quantization-aware training
 
+    transposed: ClassVar[bool] = False
     in_channels: int
     out_channels: int
     kernel_size: tuple[int, ...]
     stride: tuple[int, ...]
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
-    transposed: bool
     output_padding: tuple[int, ...]
     groups: int
     padding_mode: str
-    _packed_params: _conv.PackedConv
+    _packed_params: Any  # what _pack makes
 
     def __init__(
         self,
@@ -56,6 +60,12 @@ class _ConvNd(OutputModule):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        self._set_up(in_channels, out_channels, kernel_size, stride, padding, 0, dilation, groups, bias, padding_mode)
+
+    def _set_up(
+        self, in_channels: Any, out_channels: Any, kernel_size: Any, stride: Any, padding: Any, output_padding: Any,
+        dilation: Any, groups: Any, bias: Any, padding_mode: Any,
+    ) -> None:  # fmt: skip
         op, n = type(self).__name__, self._ndim
         self.in_channels = _checks.integer(op, "in_channels", in_channels, 1)
         self.out_channels = _checks.integer(op, "out_channels", out_channels, 1)
@@ -66,14 +76,13 @@ class _ConvNd(OutputModule):
         self.kernel_size = _checks.integers(op, "kernel_size", kernel_size, n, 1)
         self.stride = _checks.integers(op, "stride", stride, n, 1)
         self.padding = _checks.integers(op, "padding", padding, n, 0)
+        self.output_padding = _checks.integers(op, "output_padding", output_padding, n, 0)
         self.dilation = _checks.integers(op, "dilation", dilation, n, 1)
         if not isinstance(padding_mode, str) or padding_mode not in self._padding_modes:
             raise ValueError(
                 f"{op}: padding_mode must be {' or '.join(self._padding_modes)}; got {_checks.kind(padding_mode)}"
             )
         self.padding_mode = padding_mode
-        self.transposed = False
-        self.output_padding = (0,) * n
         has_bias = _checks.truth(op, "bias", bias)
         _checks.fits_memory(op, self._weight_shape())
         weight = np.zeros(self._weight_shape(), np.int8)
@@ -97,6 +106,8 @@ class _ConvNd(OutputModule):
             s += f", padding={self.padding}"
         if self.dilation != (1,) * n:
             s += f", dilation={self.dilation}"
+        if self.output_padding != (0,) * n:
+            s += f", output_padding={self.output_padding}"
         if self.groups != 1:
             s += f", groups={self.groups}"
         if self._packed_params._bias is None:
@@ -119,27 +130,34 @@ class _ConvNd(OutputModule):
         if self.padding_mode != "zeros":
             input = self._reflect(input)
         return _conv.run_conv(
-            type(self).__name__, self._ndim, input, self._packed_params, self.scale, self.zero_point, False
+            type(self).__name__, self._ndim, input, self._packed_params, self.scale, self.zero_point, self._relu
         )
 
     def _reflect(self, input: QTensor) -> QTensor:
         # the integers are mirrored; the convolution then pads no more
-        op = type(self).__name__
-        _checks.qtensor(op, "input", input, (quint8,))
-        size = input.shape[2:]
+        _checks.qtensor(type(self).__name__, "input", input, (quint8,))
+        ints = np.pad(input._ints, self._reflection(input.shape), mode="reflect")
+        return QTensor(ints, quint8, input._scale, input._zero_point)
+
+    def _reflection(self, shape: tuple[int, ...]) -> list[tuple[int, int]]:
+        """What is reflected of an input of this shape, at both ends of each axis."""
+        size = shape[2:]
         if len(size) != self._ndim or any(p >= i for p, i in zip(self.padding, size, strict=True)):
             raise ValueError(
-                f"{op}: input must have {self._ndim + 2} dimensions, larger than the padding {self.padding} that is "
-                f"reflected; got shape {input.shape}"
+                f"{type(self).__name__}: input must have {self._ndim + 2} dimensions, larger than the padding "
+                f"{self.padding} that is reflected; got shape {shape}"
             )
-        widths = [(0, 0), (0, 0), *((p, p) for p in self.padding)]
-        return QTensor(np.pad(input._ints, widths, mode="reflect"), quint8, input._scale, input._zero_point)
+        return [(0, 0), (0, 0), *((p, p) for p in self.padding)]
 
     def _weight_bias(self) -> tuple[QTensor, np.ndarray | None]:
-        return self._packed_params.unpack()
+        found: tuple[QTensor, np.ndarray | None] = self._packed_params.unpack()
+        return found
 
     def weight(self) -> QTensor:
-        """The weight: qint8, shape (K, C / groups, *kernel), channels-last in memory, unpacked anew at each call."""
+        """The weight: qint8, shape (K, C / groups, *kernel), unpacked anew at each call.
+
+        Of a transposed convolution (C, K / groups, *kernel). The memory order is torch's.
+        """
         return self._weight_bias()[0]
 
     def bias(self) -> np.ndarray | None:
@@ -153,8 +171,8 @@ class _ConvNd(OutputModule):
         Parameters
         ----------
         w : QTensor
-            qint8, shape (K, C / groups, *kernel), per tensor or per channel along axis 0. Its scales are rounded to
-            float32.
+            qint8, shape (K, C / groups, *kernel), per tensor or per channel along axis 0; of a transposed convolution
+            (C, K / groups, *kernel), along axis 1. Its scales are rounded to float32.
         b : numpy.ndarray or None
             float32, shape (K,).
 
@@ -168,10 +186,11 @@ class _ConvNd(OutputModule):
         here = self._weight_shape()
         if isinstance(w, QTensor) and w.ndim == self._ndim + 2 and w.shape != here:
             raise ValueError(f"{op}: w must have shape {here}; got {w.shape}")
+        self._packed_params = self._pack(w, from_torch(b), op)
+
+    def _pack(self, w: QTensor, b: np.ndarray | None, op: str) -> Any:
         padding = self.padding if self.padding_mode == "zeros" else (0,) * self._ndim
-        self._packed_params = _conv.PackedConv(
-            self._ndim, w, from_torch(b), self.stride, padding, self.dilation, self.groups, op
-        )
+        return _conv.PackedConv(self._ndim, w, b, self.stride, padding, self.dilation, self.groups, op)
 
     def _weight_shape(self) -> tuple[int, ...]:
         return (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
@@ -218,7 +237,8 @@ class _ConvNd(OutputModule):
 
         Returns
         -------
-        Conv1d, Conv2d or Conv3d
+        module
+            Of this class.
 
         Raises
         ------
@@ -226,12 +246,12 @@ class _ConvNd(OutputModule):
             `mod` is another class, has no qconfig, or its weight observer's dtype is not qint8.
         """
         op = f"{cls.__name__}.from_float"
-        name = f"Conv{cls._ndim}d"
-        trained = (f"ConvBn{cls._ndim}d",) if hasattr(mod, "weight_fake_quant") else ()
-        check_float_module(op, mod, name, *trained)
-        check_attributes(op, mod, "bias")
-        weight, bias = qint8_weight(op, mod, use_precomputed_fake_quant)
-        module = cls._like(mod, bias is not None)
+        trained = cls._trained_names if hasattr(mod, "weight_fake_quant") else ()
+        check_float_module(op, mod, *cls._float_names, *trained)
+        layer = first_layer(op, mod)
+        check_attributes(op, layer, "bias")
+        weight, bias = qint8_weight(op, layer, use_precomputed_fake_quant)
+        module = cls._like(layer, bias is not None)
         module.set_weight_bias(weight, bias)
         output = getattr(mod, "activation_post_process", None)
         if output is not None and observer_dtype(output) is not None:
@@ -251,37 +271,28 @@ class _ConvNd(OutputModule):
 
         Returns
         -------
-        Conv1d, Conv2d or Conv3d
+        module
+            Of this class.
         """
         op = f"{cls.__name__}.from_reference"
-        check_reference_module(op, ref_qconv)
-        module = cls._like(ref_qconv, ref_qconv.bias is not None)
-        module.set_weight_bias(from_torch(ref_qconv.get_quantized_weight()), from_torch(ref_qconv.bias))
+        layer = first_layer(op, ref_qconv)
+        check_reference_module(op, layer)
+        module = cls._like(layer, layer.bias is not None)
+        module.set_weight_bias(from_torch(layer.get_quantized_weight()), from_torch(layer.bias))
         module.scale, module.zero_point = _checks.qparams(op, output_scale, output_zero_point, quint8)
         return module
 
     @classmethod
     def _like(cls, mod: Any, bias: bool) -> Self:
-        names = (
-            "in_channels",
-            "out_channels",
-            "kernel_size",
-            "stride",
-            "padding",
-            "dilation",
-            "groups",
-            "padding_mode",
-        )
-        check_attributes(cls.__name__, mod, *names)
-        padding = mod.padding
-        if isinstance(padding, str):
+        names: tuple[str, ...] = ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+        if cls.transposed:
+            names += ("output_padding",)
+        check_attributes(cls.__name__, mod, "in_channels", "out_channels", *names)
+        if isinstance(mod.padding, str):
             raise ValueError(
-                f"{cls.__name__}: padding must be an int or {cls._ndim} ints; got {padding!r}. Give the numbers"
+                f"{cls.__name__}: padding must be an int or {cls._ndim} ints; got {mod.padding!r}. Give the numbers"
             )
-        return cls(
-            mod.in_channels, mod.out_channels, mod.kernel_size, mod.stride, padding, mod.dilation, mod.groups, bias,
-            mod.padding_mode,
-        )  # fmt: skip
+        return cls(mod.in_channels, mod.out_channels, bias=bias, **{name: getattr(mod, name) for name in names})
 
 
 class Conv1d(_ConvNd):
@@ -324,6 +335,8 @@ class Conv1d(_ConvNd):
 
     _ndim = 1
     _padding_modes = ("zeros", "reflect")
+    _float_names: ClassVar[tuple[str, ...]] = ("Conv1d",)
+    _trained_names: ClassVar[tuple[str, ...]] = ("ConvBn1d",)
 
 
 class Conv2d(_ConvNd):
@@ -366,6 +379,8 @@ class Conv2d(_ConvNd):
 
     _ndim = 2
     _padding_modes = ("zeros", "reflect")
+    _float_names: ClassVar[tuple[str, ...]] = ("Conv2d",)
+    _trained_names: ClassVar[tuple[str, ...]] = ("ConvBn2d",)
 
 
 class Conv3d(_ConvNd):
@@ -408,3 +423,5 @@ class Conv3d(_ConvNd):
 
     _ndim = 3
     _padding_modes = ("zeros",)
+    _float_names: ClassVar[tuple[str, ...]] = ("Conv3d",)
+    _trained_names: ClassVar[tuple[str, ...]] = ("ConvBn3d",)

@@ -1,4 +1,4 @@
-"""FloatFunctional and QFunctional: additions and the like as modules, so that results can be observed."""
+"""FloatFunctional, FXFloatFunctional, QFunctional: additions and the like as modules, whose results can be observed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _checks
 from ..ops import _binary
+from ..ops._matmul import matmul
 from ..tensor import QTensor
 from .module import Module
 from .output import OutputModule
@@ -16,7 +17,75 @@ from .simple import Identity
 from .utils import check_float_module, post_process_qparams
 
 
-class FloatFunctional(Module):
+class FXFloatFunctional(Module):
+    """Operations on float arrays, which no observer sees.
+
+    Notes
+    -----
+    torch.ao.nn.quantized.FXFloatFunctional, which stands in for `FloatFunctional` in torch's graph mode.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import quantnn
+    >>> f = quantnn.FXFloatFunctional()
+    >>> f.add(np.array([3.0], dtype=np.float32), np.array([4.0], dtype=np.float32))
+    array([7.], dtype=float32)
+    """
+
+    def forward(self, x: Any) -> NoReturn:
+        """Raise an error: call one of the operations."""
+        raise RuntimeError("FloatFunctional is not intended to use the 'forward'. Please use the underlying operation")
+
+    def _observed(self, result: np.ndarray) -> Any:
+        return result
+
+    def _op(self, name: str) -> str:
+        return f"{type(self).__name__}.{name}"
+
+    def add(self, x: np.ndarray, y: np.ndarray) -> Any:
+        """``x + y`` of float32 arrays, with broadcasting."""
+        return self._observed(_float_binary(self._op("add"), np.add, x, y))
+
+    def add_scalar(self, x: np.ndarray, y: float) -> np.ndarray:
+        """``x + y`` of a float32 array and a number."""
+        return _float_scalar(self._op("add_scalar"), np.add, x, y)
+
+    def mul(self, x: np.ndarray, y: np.ndarray) -> Any:
+        """``x * y`` of float32 arrays, with broadcasting."""
+        return self._observed(_float_binary(self._op("mul"), np.multiply, x, y))
+
+    def mul_scalar(self, x: np.ndarray, y: float) -> np.ndarray:
+        """``x * y`` of a float32 array and a number."""
+        return _float_scalar(self._op("mul_scalar"), np.multiply, x, y)
+
+    def cat(self, x: Sequence[np.ndarray], dim: int = 0) -> Any:
+        """Concatenate float32 arrays along dimension `dim`."""
+        op = self._op("cat")
+        if not isinstance(x, (list, tuple)) or not x:
+            raise TypeError(f"{op}: x must be a list or tuple of at least one array; got {_checks.kind(x)}")
+        arrays = [_float(op, f"x[{i}]", a) for i, a in enumerate(x)]
+        dim = _checks.integer(op, "dim", dim)
+        n = arrays[0].ndim
+        if not -n <= dim < n:
+            raise IndexError(f"{op}: dim must be in [{-n}, {n - 1}] for {n}-dimensional arrays; got {dim}")
+        try:
+            joined = np.concatenate(arrays, dim)
+        except ValueError as e:
+            shapes = ", ".join(str(a.shape) for a in arrays)
+            raise ValueError(f"{op}: x must have equal shapes except in dimension {dim}; got {shapes}") from e
+        return self._observed(joined)
+
+    def add_relu(self, x: np.ndarray, y: np.ndarray) -> Any:
+        """``max(x + y, 0)`` of float32 arrays, with broadcasting."""
+        return self._observed(np.maximum(_float_binary(self._op("add_relu"), np.add, x, y), np.float32(0)))
+
+    def matmul(self, x: np.ndarray, y: np.ndarray) -> Any:
+        """The product of float32 matrices, or of stacks of them."""
+        return self._observed(_float_binary(self._op("matmul"), np.matmul, x, y))
+
+
+class FloatFunctional(FXFloatFunctional):
     """Operations on float arrays whose results an observer sees.
 
     Notes
@@ -38,47 +107,8 @@ class FloatFunctional(Module):
         super().__init__()
         self.activation_post_process = Identity()
 
-    def forward(self, x: Any) -> NoReturn:
-        """Raise an error: call one of the operations."""
-        raise RuntimeError("FloatFunctional is not intended to use the 'forward'. Please use the underlying operation")
-
-    def add(self, x: np.ndarray, y: np.ndarray) -> Any:
-        """``x + y`` of float32 arrays, with broadcasting."""
-        return self.activation_post_process(_float_binary("FloatFunctional.add", np.add, x, y))
-
-    def add_scalar(self, x: np.ndarray, y: float) -> np.ndarray:
-        """``x + y`` of a float32 array and a number."""
-        return _float_scalar("FloatFunctional.add_scalar", np.add, x, y)
-
-    def mul(self, x: np.ndarray, y: np.ndarray) -> Any:
-        """``x * y`` of float32 arrays, with broadcasting."""
-        return self.activation_post_process(_float_binary("FloatFunctional.mul", np.multiply, x, y))
-
-    def mul_scalar(self, x: np.ndarray, y: float) -> np.ndarray:
-        """``x * y`` of a float32 array and a number."""
-        return _float_scalar("FloatFunctional.mul_scalar", np.multiply, x, y)
-
-    def cat(self, x: Sequence[np.ndarray], dim: int = 0) -> Any:
-        """Concatenate float32 arrays along dimension `dim`."""
-        op = "FloatFunctional.cat"
-        if not isinstance(x, (list, tuple)) or not x:
-            raise TypeError(f"{op}: x must be a list or tuple of at least one array; got {_checks.kind(x)}")
-        arrays = [_float(op, f"x[{i}]", a) for i, a in enumerate(x)]
-        dim = _checks.integer(op, "dim", dim)
-        n = arrays[0].ndim
-        if not -n <= dim < n:
-            raise IndexError(f"{op}: dim must be in [{-n}, {n - 1}] for {n}-dimensional arrays; got {dim}")
-        try:
-            joined = np.concatenate(arrays, dim)
-        except ValueError as e:
-            shapes = ", ".join(str(a.shape) for a in arrays)
-            raise ValueError(f"{op}: x must have equal shapes except in dimension {dim}; got {shapes}") from e
-        return self.activation_post_process(joined)
-
-    def add_relu(self, x: np.ndarray, y: np.ndarray) -> Any:
-        """``max(x + y, 0)`` of float32 arrays, with broadcasting."""
-        total = _float_binary("FloatFunctional.add_relu", np.add, x, y)
-        return self.activation_post_process(np.maximum(total, np.float32(0)))
+    def _observed(self, result: np.ndarray) -> Any:
+        return self.activation_post_process(result)
 
 
 class QFunctional(OutputModule):
@@ -87,13 +117,13 @@ class QFunctional(OutputModule):
     Attributes
     ----------
     scale : float
-        Of the results of `add`, `mul`, `cat` and `add_relu`; 1.0 at first.
+        Of the results of `add`, `mul`, `cat`, `add_relu` and `matmul`; 1.0 at first.
     zero_point : int
         Likewise; 0 at first.
 
     Notes
     -----
-    torch.ao.nn.quantized.QFunctional. Results but those of `add_scalar` and `mul_scalar` go through the
+    torch.ao.nn.quantized.QFunctional. Results but those of `add_scalar`, `mul_scalar` and `matmul` go through the
     child module `activation_post_process`, an Identity.
 
     Examples
@@ -148,6 +178,10 @@ class QFunctional(OutputModule):
     def add_relu(self, x: QTensor, y: QTensor) -> Any:
         """``max(x + y, 0)``, as `quantnn.ops.add_relu`."""
         return self._observed(_binary.combined("add_relu", x, y, self.scale, self.zero_point))
+
+    def matmul(self, x: QTensor, y: QTensor) -> QTensor:
+        """The product of matrices, or of stacks of them, as `quantnn.ops.matmul`."""
+        return matmul(x, y, self.scale, self.zero_point)
 
     def extra_repr(self) -> str:
         return f"scale={self.scale}, zero_point={self.zero_point}"

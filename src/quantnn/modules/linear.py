@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from .. import _checks
 from ..ops import _linear
-from ..tensor import DType, QScheme, QTensor, per_channel_affine, per_tensor_affine, qint8, quint8
+from ..tensor import QScheme, QTensor, per_channel_affine, per_tensor_affine, qint8, quint8
 from .module import Module
 from .output import OutputModule
 from .utils import (
@@ -17,6 +17,7 @@ from .utils import (
     check_attributes,
     check_float_module,
     check_reference_module,
+    first_layer,
     from_torch,
     load_weight,
     post_process_qparams,
@@ -35,20 +36,30 @@ class LinearPackedParams(Module):
 
     _version = 3
 
-    dtype: DType
-    _packed_params: _linear.PackedLinear
+    _accepted: ClassVar[str] = "qint8"
 
-    def __init__(self, dtype: Any = qint8) -> None:
+    dtype: Any
+    _packed_params: Any
+
+    def __init__(self, dtype: Any = qint8, op: str = "LinearPackedParams") -> None:
         super().__init__()
-        self.dtype = _linear_dtype("LinearPackedParams", dtype)
+        self.dtype = self._known(dtype)
+        if self.dtype is None:
+            raise TypeError(f"{op}: dtype must be {self._accepted}; got {_checks.kind(dtype)}")
         self.set_weight_bias(QTensor(np.zeros((1, 1), np.int8), qint8, 1.0, 0), None)
 
     def set_weight_bias(self, weight: Any, bias: Any) -> None:
         """Pack a weight and a bias."""
         self._packed_params = _linear.linear_prepack(from_torch(weight), from_torch(bias))
 
-    def _weight_bias(self) -> tuple[QTensor, np.ndarray | None]:
-        return self._packed_params.unpack()
+    @staticmethod
+    def _known(dtype: Any) -> Any:
+        """The dtype if it is one of the weight's, else None."""
+        return qint8 if as_dtype(dtype) is qint8 else None
+
+    def _weight_bias(self) -> tuple[Any, np.ndarray | None]:
+        weight, bias = self._packed_params.unpack()
+        return weight, bias
 
     def forward(self, x: Any) -> Any:
         """Return `x`."""
@@ -88,9 +99,11 @@ class LinearPackedParams(Module):
             bias = state_dict.pop(prefix + "bias", None)
         else:
             missing_keys.append(packed)
-        if as_dtype(dtype) is not qint8:
-            error_msgs.append(f"{prefix}dtype must be qint8; got {_checks.kind(dtype)}")
+        known = self._known(dtype)
+        if known is None:
+            error_msgs.append(f"{prefix}dtype must be {self._accepted}; got {_checks.kind(dtype)}")
         elif weight is not None:
+            self.dtype = known
             here = (self._packed_params.out_features, self._packed_params.in_features)
             load_weight(key, weight, here, lambda: self.set_weight_bias(weight, bias), error_msgs)
         super()._load_from_state_dict(
@@ -99,13 +112,6 @@ class LinearPackedParams(Module):
 
     def __repr__(self) -> str:
         return repr(self._weight_bias())
-
-
-def _linear_dtype(op: str, dtype: Any) -> DType:
-    found = as_dtype(dtype)
-    if found is not qint8:
-        raise TypeError(f"{op}: dtype must be qint8; got {_checks.kind(dtype)}")
-    return found
 
 
 class Linear(OutputModule):
@@ -145,7 +151,9 @@ class Linear(OutputModule):
     """
 
     _version = 3
-    _float_names = ("Linear", "NonDynamicallyQuantizableLinear")
+    _params: ClassVar[type[LinearPackedParams]] = LinearPackedParams
+    _relu: ClassVar[bool] = False
+    _float_names: ClassVar[tuple[str, ...]] = ("Linear", "NonDynamicallyQuantizableLinear")
 
     in_features: int
     out_features: int
@@ -159,7 +167,7 @@ class Linear(OutputModule):
         self.out_features = _checks.integer(op, "out_features", out_features, 0)
         _checks.fits_memory(op, (self.out_features, self.in_features))
         weight = QTensor(np.zeros((self.out_features, self.in_features), np.int8), qint8, 1.0, 0)
-        self._packed_params = LinearPackedParams(_linear_dtype(op, dtype))
+        self._packed_params = self._params(dtype, op)
         self.set_weight_bias(weight, np.zeros(self.out_features, np.float32) if has_bias else None)
         self.scale = 1.0
         self.zero_point = 0
@@ -194,7 +202,7 @@ class Linear(OutputModule):
             quint8, shape (*, N).
         """
         packed: Any = self._modules["_packed_params"]  # quicker than the attribute
-        return _linear.run_linear("Linear", x, packed._packed_params, self.scale, self.zero_point, False)
+        return _linear.run_linear("Linear", x, packed._packed_params, self.scale, self.zero_point, self._relu)
 
     def _weight_bias(self) -> tuple[QTensor, np.ndarray | None]:
         return self._packed_params._weight_bias()
@@ -270,10 +278,11 @@ class Linear(OutputModule):
         op = f"{cls.__name__}.from_float"
         if not hasattr(mod, "weight_fake_quant"):
             check_float_module(op, mod, *cls._float_names)
-        check_attributes(op, mod, "in_features", "out_features", "bias")
+        layer = first_layer(op, mod)
+        check_attributes(op, layer, "in_features", "out_features", "bias")
         scale, zero_point = post_process_qparams(mod, op)
-        weight, bias = qint8_weight(op, mod, use_precomputed_fake_quant)
-        module = cls(mod.in_features, mod.out_features)
+        weight, bias = qint8_weight(op, layer, use_precomputed_fake_quant)
+        module = cls._like(mod, layer)
         module.set_weight_bias(weight, bias)
         module.scale, module.zero_point = scale, zero_point
         return module
@@ -294,9 +303,15 @@ class Linear(OutputModule):
         Linear
         """
         op = f"{cls.__name__}.from_reference"
-        check_reference_module(op, ref_qlinear)
-        check_attributes(op, ref_qlinear, "in_features", "out_features")
-        module = cls(ref_qlinear.in_features, ref_qlinear.out_features)
-        module.set_weight_bias(from_torch(ref_qlinear.get_quantized_weight()), from_torch(ref_qlinear.bias))
+        layer = first_layer(op, ref_qlinear)
+        check_reference_module(op, layer)
+        check_attributes(op, layer, "in_features", "out_features")
+        module = cls._like(ref_qlinear, layer)
+        module.set_weight_bias(from_torch(layer.get_quantized_weight()), from_torch(layer.bias))
         module.scale, module.zero_point = _checks.qparams(op, output_scale, output_zero_point, quint8)
         return module
+
+    @classmethod
+    def _like(cls, mod: Any, layer: Any) -> Self:
+        """An empty module of the size of `layer`, which is `mod` or the first part of it."""
+        return cls(layer.in_features, layer.out_features)

@@ -139,7 +139,7 @@ class Dropout(Module):
         return cls._from("Dropout.from_float", mod)
 
     @classmethod
-    def from_reference(cls, mod: Any, scale: Any = None, zero_point: Any = None) -> Self:
+    def from_reference(cls, mod: Any, scale: Any, zero_point: Any) -> Self:
         """Make the module from torch.nn.Dropout; `scale` and `zero_point` are not used."""
         return cls._from("Dropout.from_reference", mod)
 

@@ -57,6 +57,11 @@ def as_dtype(x: Any) -> DType | None:
     return DTYPES.get(_torch_name(x))
 
 
+def is_float16(x: Any) -> bool:
+    """Whether `x` is NumPy's or torch's float16."""
+    return x is np.float16 or (isinstance(x, np.dtype) and x == np.float16) or _torch_name(x) == "float16"
+
+
 def as_qscheme(x: Any) -> QScheme | None:
     """The scheme that `x` is: a QScheme, or torch's object of the same name. None for anything else."""
     if isinstance(x, QScheme):
@@ -219,8 +224,10 @@ def observer_qparams(observer: Any, op: str = "from_float") -> tuple[np.ndarray,
     return scale, zero_point
 
 
-def weight_observer(mod: Any, op: str = "from_float", use_precomputed_fake_quant: bool = False) -> Any:
-    """The observer for the weight of a float module, after it saw `mod.weight`.
+def weight_observer(
+    mod: Any, op: str = "from_float", use_precomputed_fake_quant: bool = False, weight: Any = None
+) -> Any:
+    """The observer for the weight of a float module, after it saw it.
 
     Parameters
     ----------
@@ -231,6 +238,8 @@ def weight_observer(mod: Any, op: str = "from_float", use_precomputed_fake_quant
         What error messages start with.
     use_precomputed_fake_quant : bool
         Leave the observer as it is: it saw the weight before.
+    weight : array_like, optional
+        Another weight of the module than ``mod.weight``.
 
     Returns
     -------
@@ -247,11 +256,12 @@ def weight_observer(mod: Any, op: str = "from_float", use_precomputed_fake_quant
             )
         observer = qconfig.weight()
     if not use_precomputed_fake_quant:
-        if getattr(mod, "weight", None) is None:
+        weight = getattr(mod, "weight", None) if weight is None else weight
+        if weight is None:
             raise TypeError(f"{op}: mod must have a weight; got a {type(mod).__name__}")
         if not callable(observer):
             raise TypeError(f"{op}: mod's qconfig must make an observer for the weight; got {kind(observer)}")
-        observer(mod.weight)
+        observer(weight)
     return observer
 
 
@@ -349,6 +359,19 @@ def check_float_module(op: str, mod: Any, *names: str) -> str:
     return name
 
 
+def first_layer(op: str, mod: Any) -> Any:
+    """The layer of a float module that is fused with what follows; other modules as they are.
+
+    Fused modules are sequences of modules; after quantization-aware training they are layers themselves.
+    """
+    if not hasattr(mod, "__getitem__") or hasattr(mod, "weight_fake_quant"):
+        return mod
+    try:
+        return mod[0]
+    except (TypeError, IndexError, KeyError) as e:
+        raise TypeError(f"{op}: mod must hold a layer; got {kind(mod)}") from e
+
+
 def check_attributes(op: str, mod: Any, *names: str) -> None:
     """Refuse a float module without the attributes that are read of it."""
     for name in names:
@@ -389,7 +412,7 @@ def format_float(value: float) -> str:
 
 def load_weight(key: str, weight: Any, shape: tuple[int, ...], take: Callable[[], None], error_msgs: list[str]) -> None:
     """Let a module `take` a weight of a state dict, whose shape must be the module's; note why if it can't be."""
-    if isinstance(weight, QTensor) and weight.shape != shape:
+    if isinstance(weight, (QTensor, np.ndarray)) and weight.shape != shape:
         error_msgs.append(
             f"size mismatch for {key}: copying a param with shape {size_repr(weight.shape)} from checkpoint, "
             f"the shape in current model is {size_repr(shape)}."

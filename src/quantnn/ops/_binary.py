@@ -12,7 +12,7 @@ from .. import _checks, _layout, _threads
 from .._dispatch import kernels, planned
 from .._form import Form, channels_last, laid, lies
 from ..tensor import DType, QTensor, formed, per_tensor_affine, qint8, qint32, quint8
-from ._unary import clamped, plan, run
+from ._unary import Plan, clamped, plan, run, tabled
 
 _DTYPES = (quint8, qint8, qint32)
 _GRAIN = 1 << 16
@@ -134,6 +134,89 @@ def mul_relu(qa: QTensor, qb: QTensor, scale: Any, zero_point: Any) -> QTensor:
     array([10, 10, 12], dtype=uint8)
     """
     return combined("mul_relu", qa, qb, scale, zero_point)
+
+
+def prelu(qx: QTensor, weight: QTensor, output_scale: Any, output_zero_point: Any) -> QTensor:
+    """Compute ``x`` where ``x > 0``, else ``weight * x``.
+
+    Parameters
+    ----------
+    qx : QTensor
+        Shape (N, C, *) or (C,); quint8, qint8 or qint32, quantized per tensor.
+    weight : QTensor
+        Of the same dtype, quantized per tensor; shape (1,), one factor for all, or (C,).
+    output_scale : float
+        Of the result.
+    output_zero_point : int
+        Of the result.
+
+    Returns
+    -------
+    QTensor
+        With the dtype and memory format of `qx`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `qx` and `weight` are not such tensors or the quantization parameters are out of range.
+
+    Notes
+    -----
+    With z and zw the zero points of `qx` and `weight` and ``one = quantize(1) - zw`` in the qparams of `weight`:
+    ``clamp(rne(((max(q, z) - z) * one + (min(q, z) - z) * (qw - zw)) * m) + output_zero_point)`` with
+    ``m = scale * weight_scale / output_scale`` in float32. So positive values are right only if `weight` can hold 1.
+    Exactly torch's ``torch.ops.quantized.prelu``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import quantnn
+    >>> x = quantnn.make_per_tensor_quantized_tensor(np.array([[0, 2, 8], [9, 10, 18]], np.uint8), 0.5, 10)
+    >>> w = quantnn.make_per_tensor_quantized_tensor(np.array([0, 64, 128], np.uint8), 1 / 256, 0)
+    >>> quantnn.ops.prelu(x, w, 0.5, 10).int_repr()
+    array([[10,  8,  9],
+           [10, 10, 18]], dtype=uint8)
+    """
+    op = "prelu"
+    dtype = _checks.qtensor(op, "qx", qx, _DTYPES)._dtype
+    if _checks.qtensor(op, "weight", weight, _DTYPES)._dtype is not dtype:
+        raise TypeError(f"{op}: weight must have qx's dtype, {dtype.name}; got {weight._dtype.name}")
+    scale = _checks.scale(op, "output_scale", output_scale)
+    zero_point = _checks.zero_point(op, "output_zero_point", output_zero_point, dtype)
+    form = qx._form or qx._formed()
+    factors = weight._ints
+    if not form.shape or factors.ndim != 1 or factors.size not in (1, form.shape[1 if len(form.shape) > 1 else 0]):
+        raise ValueError(
+            f"{op}: weight must have shape (1,) or (C,) for the channels of qx, its dimension 1; got shapes "
+            f"{factors.shape} and {form.shape}"
+        )
+    qparams = (weight._scale, weight._zero_point, qx._scale, qx._zero_point, scale, zero_point)
+    if factors.size == 1 and dtype is not qint32:
+        return run(_prelu_plan(form, factors.item(), *qparams), qx, scale, zero_point)
+    p = plan("binary", "prelu", form, _GRAIN)
+    # how many elements lie side by side that have one weight
+    inner = form.size if factors.size == 1 else p.form.strides[1 if len(form.shape) > 1 else 0] // form.numpy.itemsize
+    return run(p, qx, scale, zero_point, *_prelu_arguments(factors, max(1, inner), dtype, *qparams))
+
+
+def _prelu_arguments(
+    weight: np.ndarray, inner: int, dtype: DType, weight_scale: float, weight_zero: int, x_scale: float, x_zero: int,
+    scale: float, zero_point: int,
+) -> tuple[Any, ...]:  # fmt: skip
+    """Those of the kernel, after the elements and the place of their results."""
+    one = kernels.unary.bound(1.0, weight_scale, weight_zero, dtype.qmin, dtype.qmax) - weight_zero
+    factors = (weight.astype(np.int64) - weight_zero).astype(np.int32)  # a few numbers; they wrap as torch's do
+    wrapped = (one + 2**31) % 2**32 - 2**31
+    return factors, inner, wrapped, x_scale, x_zero, weight_scale, scale, zero_point, dtype.qmin, dtype.qmax
+
+
+@planned
+def _prelu_plan(x: Form, weight: int, *qparams: Any) -> Plan:
+    """Plan for 8-bit integers and one weight: a table."""
+    every, table = np.arange(256, dtype=np.uint8).view(x.dtype.numpy), np.empty(256, x.dtype.numpy)
+    kernel = kernels.typed("binary", "prelu", x.dtype.ctype)
+    kernel(every, table, *_prelu_arguments(np.array([weight]), 256, x.dtype, *qparams), 1)
+    return tabled(x, table.view(np.uint8))
 
 
 def add_scalar(qa: QTensor, b: Any) -> QTensor:
@@ -513,15 +596,15 @@ def run_cat(op: str, qx: Any, dim: Any, scale: Any, zero_point: Any) -> QTensor:
     if type(dim) is not int:
         dim = _checks.integer(op, "dim", dim)
     p = _cat_plan(op, dim, scale, zero_point, *given)
-    parts, as_bytes, rows, form = p
-    out = to = _layout.empty(rows, form.numpy)
+    parts, as_bytes, form = p
+    out = to = _layout.empty((form.size,), form.numpy)
     if as_bytes:
         to = out.view(np.uint8)
-    for kernel, arguments, i, order, rows, threads in parts:
+    for kernel, arguments, i, order, threads in parts:
         x = qx[i]
-        block = (x._block if order is None else _layout.ordered(x._ints, order)).reshape(rows)
+        block = x._block if order is None else _layout.ordered(x._ints, order)
         kernel(block.view(np.uint8) if as_bytes else block, to, *arguments, _threads.at_most(threads))
-    return formed(out.ravel(), form, scale, zero_point)
+    return formed(out, form, scale, zero_point)
 
 
 class _Part(NamedTuple):
@@ -531,7 +614,6 @@ class _Part(NamedTuple):
     arguments: tuple[Any, ...]  # of the kernel, after the tensor and the place of the result
     tensor: int  # its place among them
     order: tuple[int, ...] | None  # the axes by which it is read; None: as it lies
-    block: tuple[int, int]  # rows and columns then
     threads: int  # at most
 
 
@@ -540,8 +622,7 @@ class _CatPlan(NamedTuple):
 
     parts: list[_Part]
     as_bytes: bool  # whether the kernels take bytes in place of integers
-    block: tuple[int, int]  # the result's rows, which hold those of the parts side by side
-    form: Form
+    form: Form  # of the result, whose rows hold those of the parts side by side
 
 
 @planned
@@ -574,6 +655,8 @@ def _cat_plan(op: str, dim: int, scale: float, zero_point: int, *given: Any) -> 
     if not nhwc and not all(_layout.suggests_channels_last(x.shape, x.strides) for x in forms):
         order = tuple(range(n))
     rows = math.prod(shape[i] for i in order[: order.index(axis)])
+    result = (*shape[:axis], sum(s[axis] for s in shapes), *shape[axis + 1 :])
+    width = math.prod(result) // rows if rows else 0
     parts = []
     start = 0
     for i, x in enumerate(forms):
@@ -581,42 +664,34 @@ def _cat_plan(op: str, dim: int, scale: float, zero_point: int, *given: Any) -> 
             columns = x.size // rows
             reads = None if lies(x.shape, x.strides, order, itemsize) else order
             qparams = (*given[3 * i + 1 : 3 * i + 3], scale, zero_point)
-            kernel, arguments = _cat_kernel(nhwc, op == "cat_relu", dtype, start, columns, *qparams)
+            kernel, arguments = _cat_kernel(nhwc, op == "cat_relu", dtype, *qparams)
             threads = min(rows, max(1, x.size // _GRAIN))
-            parts.append(_Part(kernel, arguments, i, reads, (rows, columns), threads))
+            parts.append(_Part(kernel, (columns, start, width, *arguments), i, reads, threads))
             start += columns
-    result = (*shape[:axis], sum(s[axis] for s in shapes), *shape[axis + 1 :])
-    return _CatPlan(parts, dtype is qint8, (rows, start), laid(dtype, result, order))
+    return _CatPlan(parts, dtype is qint8, laid(dtype, result, order))
 
 
-def _cat_kernel(
-    nhwc: bool, relu: bool, dtype: DType, start: int, columns: int, *qparams: Any
-) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-    """What requantizes the integers of a tensor into columns `start`, `start + 1`, ... of the result."""
+def _cat_kernel(nhwc: bool, relu: bool, dtype: DType, *qparams: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """What requantizes the integers of a tensor, and its arguments after those that tell where they go."""
     same = nhwc and not relu and qparams[:2] == qparams[2:]
     if dtype is qint32:
         if same:
-            return _cat_copy_int32, (start,)
+            return _cat_copy_int32, ()
         kernel = kernels.typed("binary", "cat_nhwc" if nhwc else "cat_rows", dtype.ctype)
-        return kernel, (start, *qparams, dtype.qmin, dtype.qmax, relu)
-    vector, scalar, copied = _cat_tables(nhwc, relu, dtype, *qparams)
-    if same or copied:
-        return kernels.binary.cat_copy, (start,)
-    return kernels.binary.cat_lookup, (start, vector, scalar, columns // 8 * 8)
+        return kernel, (*qparams, dtype.qmin, dtype.qmax, relu)
+    tables, copied = _cat_tables(nhwc, relu, dtype, *qparams)
+    return (kernels.binary.cat_copy, ()) if same or copied else (kernels.binary.cat_lookup, (tables,))
 
 
-def _cat_copy_int32(part: np.ndarray, out: np.ndarray, start: int, threads: int) -> None:
-    kernels.binary.cat_copy(part.view(np.uint8), out.view(np.uint8), 4 * start, threads)
+def _cat_copy_int32(part: np.ndarray, out: np.ndarray, columns: int, start: int, width: int, threads: int) -> None:
+    kernels.binary.cat_copy(part.view(np.uint8), out.view(np.uint8), 4 * columns, 4 * start, 4 * width, threads)
 
 
 @planned
-def _cat_tables(nhwc: bool, relu: bool, dtype: DType, *qparams: Any) -> tuple[np.ndarray, np.ndarray, bool]:
-    """What becomes of each of the 256 bytes, as a vector element and as another; whether that is itself."""
-    every = np.arange(256, dtype=np.uint8).view(dtype.numpy)
+def _cat_tables(nhwc: bool, relu: bool, dtype: DType, *qparams: Any) -> tuple[np.ndarray, bool]:
+    """What becomes of each of the 256 bytes, as a vector element and then as another; whether that is itself."""
+    every, tables = np.arange(256, dtype=np.uint8), np.empty((2, 256), np.uint8)
     kernel = kernels.typed("binary", "cat_nhwc" if nhwc else "cat_rows", dtype.ctype)
-    tables = []
-    for shape in ((1, 256), (256, 1)):
-        table = np.empty(shape, dtype.numpy)
-        kernel(every.reshape(shape), table, 0, *qparams, dtype.qmin, dtype.qmax, relu, 1)
-        tables.append(table.view(np.uint8).reshape(256))
-    return tables[0], tables[1], all(np.array_equal(table, every.view(np.uint8)) for table in tables)
+    for table, columns in zip(tables.view(dtype.numpy), (256, 1), strict=True):
+        kernel(every.view(dtype.numpy), table, columns, 0, columns, *qparams, dtype.qmin, dtype.qmax, relu, 1)
+    return tables.ravel(), bool((tables == every).all())

@@ -184,16 +184,16 @@ def run_conv(op: str, ndim: int, x: QTensor, packed: PackedConv, scale: float, z
     order, shape, out_shape, result, threads = plan
     block = x._block if order is None else _layout.ordered(x._ints, order)
     try:
-        out = _layout.empty(out_shape, result.numpy)
+        out = _layout.empty((result.size,), result.numpy)
     except (ValueError, MemoryError) as e:
         raise MemoryError(
             f"{op}: an output of shape {result.shape}, channels last, is too large; the padding is {packed.padding}"
         ) from e
     packed._run(
-        packed._kernel, block.reshape(shape), out,
+        packed._kernel, block, out, shape, out_shape,
         x._scale, x._zero_point, scale, zero_point, relu, _threads.at_most(threads),
     )  # fmt: skip
-    return formed(out.ravel(), result, scale, zero_point)
+    return formed(out, result, scale, zero_point)
 
 
 def _prepack_doc(ndim: int) -> str:

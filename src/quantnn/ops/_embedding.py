@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _checks, _layout, _threads
 from .._dispatch import kernels
-from ..tensor import DType, QTensor, per_channel_affine_float_qparams, quint4x2, quint8
+from ..tensor import DType, QTensor, per_channel_affine_float_qparams, quint2x4, quint4x2, quint8
 
 _GRAIN = 1 << 15  # added elements for each thread
 _INT64 = np.dtype(np.int64)
@@ -258,8 +258,7 @@ def embedding_4bit(weight: PackedEmbedding, indices: np.ndarray, pruned_weights:
 
 def _embedding_bag(
     op: str,
-    dtype: DType,
-    weight: Any,
+    p: PackedEmbedding,
     indices: Any,
     offsets: Any,
     mode: Any,
@@ -268,7 +267,6 @@ def _embedding_bag(
     compressed_indices_mapping: Any,
     include_last_offset: Any,
 ) -> np.ndarray:
-    p = _packed(op, weight, dtype)
     if (type(mode) is not int or mode != 0) and _checks.integer(op, "mode", mode, 0, 2) != 0:
         warnings.warn(f"{op}: mode {mode} is ignored, as in torch: the rows of a bag are summed", stacklevel=3)
     pruned_weights = _checks.flag(op, "pruned_weights", pruned_weights)
@@ -403,8 +401,7 @@ def embedding_bag_byte(
     """
     return _embedding_bag(
         "embedding_bag_byte",
-        quint8,
-        weight,
+        _packed("embedding_bag_byte", weight, quint8),
         indices,
         offsets,
         mode,
@@ -432,8 +429,360 @@ def embedding_bag_4bit(
     """
     return _embedding_bag(
         "embedding_bag_4bit",
-        quint4x2,
-        weight,
+        _packed("embedding_bag_4bit", weight, quint4x2),
+        indices,
+        offsets,
+        mode,
+        pruned_weights,
+        per_sample_weights,
+        compressed_indices_mapping,
+        include_last_offset,
+    )
+
+
+# ---- rows of floats --------------------------------------------------------------------------------------------
+
+
+def _pack_floats(
+    op: str,
+    dtype: DType,
+    weight: Any,
+    limits: Any = None,
+    optimized_qparams: Any = False,
+    nbins: Any = 200,
+    ratio: Any = 0.16,
+) -> np.ndarray:
+    w = _checks.array(op, "weight", weight)
+    if isinstance(weight, QTensor) or w.dtype.type not in (np.float32, np.float16):
+        raise TypeError(f"{op}: weight must be a float32 or float16 array; got {_checks.kind(weight)}")
+    per = 8 // dtype.bits
+    if w.ndim != 2 or w.shape[1] % per:
+        raise ValueError(
+            f"{op}: weight must have shape (R, D){f', D a multiple of {per}' if per > 1 else ''}; got {w.shape}"
+        )
+    w = np.ascontiguousarray(w, np.float32)
+    rows, dim = w.shape
+    if rows and not dim:
+        raise ValueError(f"{op}: weight must have columns; got shape {w.shape}")
+    if limits is None:
+        bounds = np.empty((0, 2), np.float32)
+    else:
+        bounds = _checks.float_array(op, "rowwise_min_max", limits, (rows, 2))
+    nbins = _checks.integer(op, "nbins", nbins, 1, 1 << 16)
+    ratio = _checks.number(op, "ratio", ratio)
+    if not 0 <= ratio <= 1:
+        raise ValueError(f"{op}: ratio must be in [0, 1]; got {ratio}")
+    ratio = float(np.float32(ratio))
+    bins = nbins if _checks.flag(op, "optimized_qparams", optimized_qparams) else 0
+    if not (np.isfinite(w).all() and np.isfinite(bounds).all()):
+        raise ValueError(f"{op}: weight must be finite")
+    out = np.empty((rows, dim // per + (8 if dtype is quint8 else 4)), np.uint8)
+    if rows:
+        threads = _threads.threads_for(w.size * (1 + 4 * bins), _GRAIN)
+        kernels.embedding.pack_floats(w, bounds, out, dtype.bits, bins, ratio, threads)
+    return out
+
+
+def _rows(op: str, dtype: DType, weight: Any) -> PackedEmbedding:
+    """Packed rows, as an array, under the name of a table."""
+    rows = _checks.array(op, "weight", weight)
+    if isinstance(weight, QTensor) or rows.dtype.type is not np.uint8:
+        raise TypeError(f"{op}: weight must be a uint8 array of packed rows; got {_checks.kind(weight)}")
+    tail = 8 if dtype is quint8 else 4
+    if rows.ndim != 2 or rows.shape[1] < tail:
+        raise ValueError(f"{op}: weight must have shape (R, bytes of a row), of at least {tail}; got {rows.shape}")
+    shape = rows.shape[0], (rows.shape[1] - tail) * 8 // dtype.bits
+    return PackedEmbedding(np.ascontiguousarray(rows), shape, dtype, _NO_WEIGHTS, _NO_WEIGHTS)
+
+
+def _unpack_floats(op: str, dtype: DType, weight: Any) -> np.ndarray:
+    p = _rows(op, dtype, weight)
+    out = np.empty(p.shape, np.float32)
+    if out.size:
+        kernels.embedding.unpack_floats(p._rows, out, dtype.bits)
+    return out
+
+
+def embedding_bag_byte_prepack(weight: np.ndarray) -> np.ndarray:
+    """Quantize the rows of a float table to 8 bits, each with a scale and a bias of its own.
+
+    Parameters
+    ----------
+    weight : ndarray
+        float32 or float16, shape (R, D), finite.
+
+    Returns
+    -------
+    ndarray
+        uint8, shape (R, D + 8): D integers, then scale and bias as float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming what is wrong with `weight`.
+
+    Notes
+    -----
+    The bias is the row's least number, the scale its range / 255. torch's
+    ``torch.ops.quantized.embedding_bag_byte_prepack``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import quantnn
+    >>> rows = quantnn.ops.embedding_bag_byte_prepack(np.array([[0, 128, 255]], np.float32))
+    >>> rows[0, :3]
+    array([  0, 128, 255], dtype=uint8)
+    >>> quantnn.ops.embedding_bag_byte_unpack(rows)
+    array([[  0., 128., 255.]], dtype=float32)
+    """
+    return _pack_floats("embedding_bag_byte_prepack", quint8, weight)
+
+
+def embedding_bag_4bit_prepack(
+    weight: np.ndarray, optimized_qparams: bool = False, nbins: int = 200, ratio: float = 0.16
+) -> np.ndarray:
+    """Quantize the rows of a float table to 4 bits, each with a scale and a bias of its own.
+
+    Parameters
+    ----------
+    weight : ndarray
+        float32 or float16, shape (R, D), finite; D is even.
+    optimized_qparams : bool
+        Search for the range of each row that leaves the smallest error, instead of its least and greatest number.
+    nbins : int
+        The steps of the search, in parts of the range.
+    ratio : float
+        The part of the range that is left at the end of the search is at most ``1 - ratio``.
+
+    Returns
+    -------
+    ndarray
+        uint8, shape (R, D / 2 + 4): two integers to a byte, the low one first, then scale and bias as float16.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument that is wrong.
+
+    Notes
+    -----
+    The bias is the row's least number, the scale its range / 15. torch's
+    ``torch.ops.quantized.embedding_bag_4bit_prepack``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import quantnn
+    >>> rows = quantnn.ops.embedding_bag_4bit_prepack(np.array([[0, 3, 7, 15]], np.float32))
+    >>> quantnn.ops.embedding_bag_4bit_unpack(rows)
+    array([[ 0.,  3.,  7., 15.]], dtype=float32)
+    """
+    return _pack_floats("embedding_bag_4bit_prepack", quint4x2, weight, None, optimized_qparams, nbins, ratio)
+
+
+def embedding_bag_2bit_prepack(
+    weight: np.ndarray, optimized_qparams: bool = False, nbins: int = 200, ratio: float = 0.16
+) -> np.ndarray:
+    """`embedding_bag_4bit_prepack` with 2 bits: D is a multiple of 4, a row has D / 4 + 4 bytes.
+
+    torch's ``torch.ops.quantized.embedding_bag_2bit_prepack``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import quantnn
+    >>> rows = quantnn.ops.embedding_bag_2bit_prepack(np.array([[0, 1, 2, 3]], np.float32))
+    >>> quantnn.ops.embedding_bag_2bit_unpack(rows)
+    array([[0., 1., 2., 3.]], dtype=float32)
+    """
+    return _pack_floats("embedding_bag_2bit_prepack", quint2x4, weight, None, optimized_qparams, nbins, ratio)
+
+
+def embedding_bag_byte_prepack_with_rowwise_min_max(weight: np.ndarray, rowwise_min_max: np.ndarray) -> np.ndarray:
+    """`embedding_bag_byte_prepack` with given bounds: `rowwise_min_max` is float32, shape (R, 2).
+
+    Numbers outside them saturate; torch's integers wrap.
+
+    torch's ``torch.ops.quantized.embedding_bag_byte_prepack_with_rowwise_min_max``.
+    """
+    return _pack_floats("embedding_bag_byte_prepack_with_rowwise_min_max", quint8, weight, rowwise_min_max)
+
+
+def embedding_bag_4bit_prepack_with_rowwise_min_max(
+    weight: np.ndarray,
+    rowwise_min_max: np.ndarray,
+    optimized_qparams: bool = False,
+    nbins: int = 200,
+    ratio: float = 0.16,
+) -> np.ndarray:
+    """`embedding_bag_4bit_prepack` with given bounds: `rowwise_min_max` is float32, shape (R, 2).
+
+    As in torch, `optimized_qparams` searches from the row's own bounds. torch's
+    ``torch.ops.quantized.embedding_bag_4bit_prepack_with_rowwise_min_max``.
+    """
+    op = "embedding_bag_4bit_prepack_with_rowwise_min_max"
+    return _pack_floats(op, quint4x2, weight, rowwise_min_max, optimized_qparams, nbins, ratio)
+
+
+def embedding_bag_2bit_prepack_with_rowwise_min_max(
+    weight: np.ndarray,
+    rowwise_min_max: np.ndarray,
+    optimized_qparams: bool = False,
+    nbins: int = 200,
+    ratio: float = 0.16,
+) -> np.ndarray:
+    """`embedding_bag_2bit_prepack` with given bounds: `rowwise_min_max` is float32, shape (R, 2).
+
+    As in torch, `optimized_qparams` searches from the row's own bounds. torch's
+    ``torch.ops.quantized.embedding_bag_2bit_prepack_with_rowwise_min_max``.
+    """
+    op = "embedding_bag_2bit_prepack_with_rowwise_min_max"
+    return _pack_floats(op, quint2x4, weight, rowwise_min_max, optimized_qparams, nbins, ratio)
+
+
+def embedding_bag_byte_unpack(weight: np.ndarray) -> np.ndarray:
+    """The floats that packed 8-bit rows stand for: ``fma(scale, q, bias)``.
+
+    Parameters
+    ----------
+    weight : ndarray
+        uint8, what `embedding_bag_byte_prepack` returns.
+
+    Returns
+    -------
+    ndarray
+        float32, shape (R, D).
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming what is wrong with `weight`.
+
+    Notes
+    -----
+    torch's ``torch.ops.quantized.embedding_bag_byte_unpack``.
+    """
+    return _unpack_floats("embedding_bag_byte_unpack", quint8, weight)
+
+
+def embedding_bag_4bit_unpack(weight: np.ndarray) -> np.ndarray:
+    """`embedding_bag_byte_unpack` for 4-bit rows (``torch.ops.quantized.embedding_bag_4bit_unpack``)."""
+    return _unpack_floats("embedding_bag_4bit_unpack", quint4x2, weight)
+
+
+def embedding_bag_2bit_unpack(weight: np.ndarray) -> np.ndarray:
+    """`embedding_bag_byte_unpack` for 2-bit rows (``torch.ops.quantized.embedding_bag_2bit_unpack``)."""
+    return _unpack_floats("embedding_bag_2bit_unpack", quint2x4, weight)
+
+
+def embedding_bag_byte_rowwise_offsets(
+    weight: np.ndarray,
+    indices: np.ndarray,
+    offsets: np.ndarray | None = None,
+    scale_grad_by_freq: bool = False,
+    mode: int = 0,
+    pruned_weights: bool = False,
+    per_sample_weights: np.ndarray | None = None,
+    compressed_indices_mapping: np.ndarray | None = None,
+    include_last_offset: bool = False,
+) -> np.ndarray:
+    """Sum bags of rows of a float table that `embedding_bag_byte_prepack` packed.
+
+    Parameters
+    ----------
+    weight : ndarray
+        uint8, packed rows.
+    indices, offsets, scale_grad_by_freq, mode, pruned_weights, per_sample_weights
+        As of `embedding_bag_byte`.
+    compressed_indices_mapping, include_last_offset
+        As of `embedding_bag_byte`.
+
+    Returns
+    -------
+    ndarray
+        float32, shape (B, D).
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        Naming the argument that is wrong.
+
+    Notes
+    -----
+    torch's ``torch.ops.quantized.embedding_bag_byte_rowwise_offsets``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import quantnn
+    >>> rows = quantnn.ops.embedding_bag_byte_prepack(np.array([[0, 255], [1, 0]], np.float32))
+    >>> quantnn.ops.embedding_bag_byte_rowwise_offsets(rows, np.array([0, 0, 1]), np.array([0, 2]))
+    array([[  0., 510.],
+           [  1.,   0.]], dtype=float32)
+    """
+    op = "embedding_bag_byte_rowwise_offsets"
+    return _embedding_bag(
+        op,
+        _rows(op, quint8, weight),
+        indices,
+        offsets,
+        mode,
+        pruned_weights,
+        per_sample_weights,
+        compressed_indices_mapping,
+        include_last_offset,
+    )
+
+
+def embedding_bag_4bit_rowwise_offsets(
+    weight: np.ndarray,
+    indices: np.ndarray,
+    offsets: np.ndarray | None = None,
+    scale_grad_by_freq: bool = False,
+    mode: int = 0,
+    pruned_weights: bool = False,
+    per_sample_weights: np.ndarray | None = None,
+    compressed_indices_mapping: np.ndarray | None = None,
+    include_last_offset: bool = False,
+) -> np.ndarray:
+    """`embedding_bag_byte_rowwise_offsets` for 4-bit rows.
+
+    torch's ``torch.ops.quantized.embedding_bag_4bit_rowwise_offsets``.
+    """
+    op = "embedding_bag_4bit_rowwise_offsets"
+    return _embedding_bag(
+        op,
+        _rows(op, quint4x2, weight),
+        indices,
+        offsets,
+        mode,
+        pruned_weights,
+        per_sample_weights,
+        compressed_indices_mapping,
+        include_last_offset,
+    )
+
+
+def embedding_bag_2bit_rowwise_offsets(
+    weight: np.ndarray,
+    indices: np.ndarray,
+    offsets: np.ndarray | None = None,
+    scale_grad_by_freq: bool = False,
+    mode: int = 0,
+    pruned_weights: bool = False,
+    per_sample_weights: np.ndarray | None = None,
+    compressed_indices_mapping: np.ndarray | None = None,
+    include_last_offset: bool = False,
+) -> np.ndarray:
+    """`embedding_bag_byte_rowwise_offsets` for 2-bit rows.
+
+    torch's ``torch.ops.quantized.embedding_bag_2bit_rowwise_offsets``.
+    """
+    op = "embedding_bag_2bit_rowwise_offsets"
+    return _embedding_bag(
+        op,
+        _rows(op, quint2x4, weight),
         indices,
         offsets,
         mode,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import warnings
 from collections.abc import Callable
@@ -14,10 +13,9 @@ from .. import _checks, _layout, _threads
 from .._dispatch import kernels, planned
 from .._form import Form
 from ..tensor import QTensor, formed, qint8, qint32, quint8
-from ._pool import Images, adaptive, check_fits, images
+from ._pool import adaptive, check_fits, images
 
 _DTYPES = (quint8, qint8, qint32)
-_INT64, _FLOAT32, _UINT8 = np.dtype(np.int64), np.dtype(np.float32), np.dtype(np.uint8)
 _MODES = ("nearest", "nearest-exact", "bilinear", "area")
 _OTHER_MODES = ("linear", "trilinear", "bicubic", "lanczos")  # torch has them for float tensors
 
@@ -149,14 +147,13 @@ def interpolate(
             row = QTensor(x._ints[:, :, None], x._dtype, x._scale, x._zero_point)
             return adaptive(op, plan.cause, row, (1, *plan.size)).squeeze(2)
         return adaptive(op, plan.cause, x, plan.size)
-    how = plan.how
-    form = how.form
-    out = _layout.empty(plan.out, form.numpy)
-    if out.size:
-        block = (x._block if how.order is None else x._ints.ravel()).reshape(plan.block)
-        plan.run(block, out, plan.arguments, _threads.at_most(plan.threads))
-    y = formed(out.ravel(), form, x._scale, x._zero_point)
-    return y.contiguous() if how.copies else y
+    _, _, order, form, copies, kernel, arguments, threads = plan
+    out = _layout.empty((form.size,), form.numpy)
+    if threads:
+        block = x._block if order is None else _layout.ordered(x._ints, order)
+        kernel(block, out, *arguments, _threads.at_most(threads))
+    y = formed(out, form, x._scale, x._zero_point)
+    return y.contiguous() if copies else y
 
 
 class _Plan(NamedTuple):
@@ -164,12 +161,12 @@ class _Plan(NamedTuple):
 
     cause: str  # the argument that gave the size
     size: tuple[int, ...]  # of the result's images
-    how: Images
-    block: tuple[int, ...]  # the shape of the input, as the kernel takes it
-    out: tuple[int, ...]  # the same of the result
-    run: Callable[[np.ndarray, np.ndarray, tuple[Any, ...], int], None]
-    arguments: tuple[Any, ...]
-    threads: int  # at most
+    order: tuple[int, ...] | None  # the axes by which the input is read; None: as it lies
+    form: Form  # of the result
+    copies: bool  # whether it then goes from channels-last to contiguous memory
+    kernel: Callable[..., Any]
+    arguments: tuple[Any, ...]  # of the kernel
+    threads: int  # at most; 0 without elements
 
 
 @planned
@@ -222,25 +219,21 @@ def _plan(
     cause = "size" if scale_factor is None else "scale_factor"
     check_fits(op, cause, shape, out_size)
     how = images(x, out_size)
-    block, out = how.block, how.out
-    run: Callable[..., None] = _copy
+    form, channels, dtype = how.form, how.block[4], x.dtype
+    kernel: Callable[..., Any] = _copy
     arguments: tuple[Any, ...] = ()
     if mode == "bilinear" and (out_size != spatial or how.channels_last):
-        (n, _, *size_in), (_, _, height, width, channels) = block, out
-        block, out = (n, *size_in), (n, height, width, channels)
-        vector = how.channels_last and x.dtype is not qint32
+        vector = how.channels_last and dtype is not qint32
         split = channels // _BILINEAR_GROUP * _BILINEAR_GROUP if vector else 0
-        rates = _rates(spatial, out_size, factors, corners)
-        run = functools.partial(_bilinear, kernels.typed("interpolate", "bilinear", x.dtype.ctype))
-        arguments = (
-            height + width, 3 * max(width, size_in[1]) * channels + 48, width * channels if 0 < split < channels else 0,
-            *rates, corners, how.channels_last, split, zero_point, x.dtype.qmin, x.dtype.qmax,
-        )  # fmt: skip
+        kernel = kernels.typed("interpolate", "bilinear", dtype.ctype)
+        arguments = (spatial, out_size, channels, _rates(spatial, out_size, factors, corners), corners)
+        arguments += (how.channels_last, split, zero_point, dtype.qmin, dtype.qmax)
     elif mode != "area" and out_size != spatial:
         rates = _rates(spatial, out_size, factors)
-        run = functools.partial(_nearest, kernels.typed("interpolate", "nearest", x.dtype.ctype))
-        arguments = (sum(out[1:4]), (1.0,) * (3 - len(rates)) + rates, mode == "nearest-exact")
-    return _Plan(cause, out_size, how, block, out, run, arguments, max(1, math.prod(out) // _GRAIN))
+        kernel = kernels.typed("interpolate", "nearest", dtype.ctype)
+        arguments = (how.block[1:4], how.out[1:4], channels, (1.0,) * (3 - len(rates)) + rates, mode == "nearest-exact")
+    threads = max(1, form.size // _GRAIN) if form.size else 0
+    return _Plan(cause, out_size, how.order, form, how.copies, kernel, arguments, threads)
 
 
 def _rates(
@@ -255,20 +248,8 @@ def _rates(
     return tuple(float(f32(n) / f32(o)) for n, o in zip(sizes, out_size, strict=True))
 
 
-def _copy(block: np.ndarray, out: np.ndarray, arguments: tuple[Any, ...], threads: int) -> None:
+def _copy(block: np.ndarray, out: np.ndarray, threads: int) -> None:
     out[...] = block
-
-
-def _nearest(kernel: Any, block: np.ndarray, out: np.ndarray, arguments: tuple[Any, ...], threads: int) -> None:
-    size, rates, exact = arguments
-    kernel(block, out, np.empty(size, _INT64), rates, exact, threads)
-
-
-def _bilinear(kernel: Any, block: np.ndarray, out: np.ndarray, arguments: tuple[Any, ...], threads: int) -> None:
-    size, size_scratch, size_rest, *numbers = arguments
-    index, weight = np.empty(size, _INT64), np.empty(size, _FLOAT32)
-    scratch, rest = np.empty((threads, size_scratch), _FLOAT32), np.empty(size_rest, _UINT8)
-    kernel(block, out, index, weight, scratch, rest, *numbers, threads)
 
 
 def _deprecated(name: str) -> None:

@@ -202,5 +202,8 @@ def _plan(op: str, packed: PackedLinear, x: Form) -> _Plan:
     rows = math.prod(shape[:-1])
     as_it_is = len(shape) == 2 and x.plain
     return _Plan(
-        None if as_it_is else (rows, k), (rows, n), laid(quint8, (*shape[:-1], n)), max(1, rows * n * k // kernels.grain)
+        None if as_it_is else (rows, k),
+        (rows, n),
+        laid(quint8, (*shape[:-1], n)),
+        max(1, rows * n * k // kernels.grain),
     )

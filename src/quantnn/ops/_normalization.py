@@ -17,7 +17,6 @@ from ..tensor import QTensor, formed, inverse, qint8, qint32, quint8
 _DTYPES = (quint8, qint8, qint32)
 _GRAIN = 1 << 14  # elements for each thread
 _ROW = 512  # elements that a kernel's inner loop should have at least
-_FLOAT32, _INT64 = np.dtype(np.float32), np.dtype(np.int64)
 _NOTHING = object()
 
 
@@ -34,13 +33,11 @@ class _Plan(NamedTuple):
 
     kernel: Callable[..., Any]
     order: tuple[int, ...] | None  # the axes by which the input is read; None: as it lies
-    block: tuple[int, ...]  # the shape of input and output then
     form: Form  # of the result
     copies: bool  # whether it then goes from channels-last to contiguous memory
     vector: tuple[int, ...]  # the shape of weight, bias and the like
     known: list[tuple[Any, ...]]  # the last of these that were found right, and what the kernel gets for them
     arguments: tuple[Any, ...]  # of the kernel
-    scratch: int  # floats
     threads: int  # at most; 0 without elements
 
 
@@ -62,29 +59,33 @@ def run_batch_norm(
     if type(scale) is not float or type(zero_point) is not int:
         scale, zero_point = _checks.qparams(op, scale, zero_point, x._dtype)
     p = _batch_plan(op, x._form or x._formed(), x._scale, x._zero_point, eps, scale, zero_point)
-    kernel, order, shape, form, copies, _, known, arguments, size, threads = p
-    w, b, m, v, arrays = known[0]
+    w, b, m, v, vectors = p.known[0]
     if weight is not w or bias is not b or mean is not m or var is not v:
-        arrays = _vectors(op, p, weight=weight, bias=bias, mean=mean, var=var)
-    out = _layout.empty(shape, form.numpy)
+        vectors = _vectors(op, p, weight=weight, bias=bias, mean=mean, var=var)
+    return _run(p, x, vectors, scale, zero_point)
+
+
+def _run(p: _Plan, x: QTensor, vectors: Any, scale: float, zero_point: int) -> QTensor:
+    kernel, order, form, copies, _, _, arguments, threads = p
+    out = _layout.empty((form.size,), form.numpy)
     if threads:
         block = x._block if order is None else _layout.ordered(x._ints, order)
-        scratch = np.empty(size, _FLOAT32)
-        kernel(block, out, *arrays, eps, x._scale, scale, scratch, *arguments, _threads.at_most(threads))
+        kernel(block, out, vectors, *arguments, _threads.at_most(threads))
     y = formed(out, form, scale, zero_point)
     return y.contiguous() if copies else y
 
 
-def _vectors(op: str, p: _Plan, **given: Any) -> list[np.ndarray]:
+def _vectors(op: str, p: _Plan, **given: Any) -> Any:
     """Check weight, bias and the like; those that need no conversion are known the next time."""
     arrays = []
     for name, x in given.items():
         if x is None:
             raise ValueError(f"{op}: {name} must be a float32 array of shape {p.vector}; got None")
         arrays.append(_checks.float_array(op, name, x, p.vector))
+    vectors = kernels.normalization.Vectors(*arrays)
     if all(map(operator.is_, arrays, given.values())):
-        p.known[0] = (*given.values(), arrays)
-    return arrays
+        p.known[0] = (*given.values(), vectors)
+    return vectors
 
 
 @planned
@@ -107,13 +108,11 @@ def _batch_plan(
     return _Plan(
         kernels.typed("normalization", "batch_norm", dtype.ctype),
         _reading(x, order),
-        (x.size,),
         laid(dtype, shape, order),
         n == 3,
         (channels,),
         [(_NOTHING,) * 5],
-        (row, x_zero_point, zero_point, lo, dtype.qmax),
-        2 * row + 32,
+        (eps, x_scale, scale, row, x_zero_point, zero_point, lo, dtype.qmax),
         max(1, x.size // _GRAIN) if x.size else 0,
     )
 
@@ -279,16 +278,16 @@ def check_normalized_shape(op: str, shape: Any) -> tuple[int, ...]:
     return tuple(_checks.integer(op, "normalized_shape", n, 0) for n in dims)
 
 
-def _affine(op: str, p: _Plan, weight: Any, bias: Any) -> list[np.ndarray]:
-    """Check a weight and a bias, 1 and 0 where they are missing; the same as `_vectors`, with flat arrays."""
+def _affine(op: str, p: _Plan, weight: Any, bias: Any) -> Any:
+    """Check a weight and a bias, 1 and 0 where they are missing; the same as `_vectors`."""
     arrays = (
         np.ones(p.vector, np.float32) if weight is None else _checks.float_array(op, "weight", weight, p.vector),
         np.zeros(p.vector, np.float32) if bias is None else _checks.float_array(op, "bias", bias, p.vector),
     )
-    flat = [a.ravel() for a in arrays]
+    vectors = kernels.normalization.Vectors(arrays[0].ravel(), arrays[1].ravel())
     if (weight is None or weight is arrays[0]) and (bias is None or bias is arrays[1]):
-        p.known[0] = (weight, bias, flat)
-    return flat
+        p.known[0] = (weight, bias, vectors)
+    return vectors
 
 
 def layer_norm(
@@ -353,15 +352,10 @@ def layer_norm(
     if type(shape) is not tuple or {*map(type, shape)} != {int}:
         shape = check_normalized_shape(op, shape)
     p = _layer_plan(form, x._scale, x._zero_point, shape, eps, output_scale, output_zero_point)
-    kernel, order, rows, result, _, _, known, arguments, _, threads = p
-    w, b, arrays = known[0]
+    w, b, vectors = p.known[0]
     if weight is not w or bias is not b:
-        arrays = _affine(op, p, weight, bias)
-    out = _layout.empty(rows, form.numpy)
-    if threads:
-        block = x._block if order is None else x._ints.ravel()
-        kernel(block.reshape(rows), out, *arrays, *arguments, _threads.at_most(threads))
-    return formed(out.ravel(), result, output_scale, output_zero_point)
+        vectors = _affine(op, p, weight, bias)
+    return _run(p, x, vectors, output_scale, output_zero_point)
 
 
 @planned
@@ -374,17 +368,14 @@ def _layer_plan(
         raise ValueError(f"{op}: input must have a shape that ends in normalized_shape, {shape}; got {x.shape}")
     check_eps(op, eps)
     _checks.qparams(op, scale, zero_point, dtype)
-    row = math.prod(shape)
     return _Plan(
         kernels.typed("normalization", "layer_norm", dtype.ctype),
         _reading(x, tuple(range(len(x.shape)))),
-        (x.size // row if row else 0, row),
         laid(dtype, x.shape),
         False,
         shape,
         [(_NOTHING,) * 3],
         (x_scale, x_zero_point, eps, inverse(scale), zero_point, dtype.qmin, dtype.qmax),
-        0,
         max(1, x.size // _GRAIN) if x.size else 0,
     )
 
@@ -402,21 +393,10 @@ def run_group_norm(
         scale, zero_point = _checks.qparams(op, scale, zero_point, x._dtype)
     form = x._form or x._formed()
     p = _group_plan(op, form, x._scale, x._zero_point, groups, weight is not None, eps, scale, zero_point)
-    kernel, order, shape, result, _, _, known, arguments, size, most = p
-    w, b, arrays = known[0]
+    w, b, vectors = p.known[0]
     if weight is not w or bias is not b:
-        arrays = _affine(op, p, weight, bias)
-    out = _layout.empty(shape, form.numpy)
-    if most:
-        threads = _threads.at_most(most)
-        block = (x._block if order is None else x._ints.ravel()).reshape(shape)
-        if size:
-            n, _, channels = shape
-            sums = np.empty((n, -(-threads // n), 3, channels), _INT64)
-            kernel(block, out, *arrays, sums, np.empty(size, _FLOAT32), *arguments, threads)
-        else:
-            kernel(block, out, *arrays, *arguments, threads)
-    return formed(out.ravel(), result, scale, zero_point)
+        vectors = _affine(op, p, weight, bias)
+    return _run(p, x, vectors, scale, zero_point)
 
 
 @planned
@@ -427,18 +407,15 @@ def _group_plan(
     dtype, shape = x.dtype, x.shape
     if len(shape) < 3:
         raise ValueError(f"{op}: input must have at least 3 dimensions, (N, C, ...); got shape {shape}")
-    n, channels = shape[:2]
+    channels, pixels = shape[1], math.prod(shape[2:])
     groups = max(1, channels) if groups is None else _checks.integer(op, "num_groups", groups, 1)
     if channels % groups:
         raise ValueError(f"{op}: num_groups must divide the {channels} channels of input; got {groups}")
     check_eps(op, eps)
     _checks.qparams(op, scale, zero_point, dtype)
-    pixels = math.prod(shape[2:])
-    numbers = (x_scale, x_zero_point, eps, inverse(scale), zero_point, dtype.qmin, dtype.qmax)
     order = channels_last(len(shape))
     last = len(shape) == 4 and lies(shape, x.strides, order, x.numpy.itemsize)
-    scratch = 0
-    arguments: tuple[Any, ...] = (groups, *numbers)
+    arguments: tuple[Any, ...] = (pixels, groups)
     if last:
         # which channels torch's vector loops reach depends on the number of pixels
         run = channels // groups
@@ -452,20 +429,17 @@ def _group_plan(
             # several pixels of few channels are one row to the kernel
             run = row = channels * max(1, _ROW // max(1, channels))
             vectors = row if vectors else 0
-        scratch = (2 * n + 1) * (row + 16)
-        arguments = (row, weighted, groups, run, vectors, *numbers)
+        arguments += (row, weighted, run, vectors)
     else:
         order = tuple(range(len(shape)))
     return _Plan(
         kernels.typed("normalization", "group_norm_last" if last else "group_norm", dtype.ctype),
         None if last else _reading(x, order),
-        (n, pixels, channels) if last else (n, channels, pixels),
         laid(dtype, shape, order),
         False,
         (channels,),
         [(_NOTHING,) * 3],
-        arguments,
-        scratch,
+        (*arguments, x_scale, x_zero_point, eps, inverse(scale), zero_point, dtype.qmin, dtype.qmax),
         max(1, x.size // _GRAIN) if x.size else 0,
     )
 

@@ -31,8 +31,11 @@ class Weight(NamedTuple):
     per_channel: bool
 
 
-def check_weight(op: str, weight: Any, bias: Any, ndim: int, shape: str) -> Weight:
-    """Check a weight (qint8, per tensor or per channel along axis 0) and a bias (float32 or None)."""
+def check_weight(op: str, weight: Any, bias: Any, ndim: int, shape: str, axis: int = 0, groups: int = 1) -> Weight:
+    """Check a weight (qint8, per tensor or per channel along `axis`) and a bias (float32 or None).
+
+    `axis` has the output channels of one of `groups`; the others have the same scales and zero points.
+    """
     if not isinstance(weight, QTensor):
         raise TypeError(
             f"{op}: weight must be a QTensor (qint8); got {_checks.kind(weight)}. "
@@ -43,18 +46,21 @@ def check_weight(op: str, weight: Any, bias: Any, ndim: int, shape: str) -> Weig
     ints = weight._ints
     if ints.ndim != ndim:
         raise ValueError(f"{op}: weight must have {ndim} dimensions {shape}; got shape {ints.shape}")
-    n = ints.shape[0]
+    n = ints.shape[axis]
     if weight._qscheme is per_tensor_affine:
-        scale = np.full(n, weight._scale, np.float32)
-        zero_point = np.full(n, weight._zero_point, np.int32)
+        scale = np.full(n * groups, weight._scale, np.float32)
+        zero_point = np.full(n * groups, weight._zero_point, np.int32)
         per_channel = False
     elif weight._qscheme is per_channel_affine:
-        if weight._axis != 0:
-            raise ValueError(f"{op}: weight must be quantized along axis 0, its output channels; got {weight._axis}")
+        if weight._axis != axis:
+            raise ValueError(
+                f"{op}: weight must be quantized along axis {axis}, its output channels; got {weight._axis}"
+            )
         scale = np.asarray(weight._scale).astype(np.float32)
         zero_point = np.asarray(weight._zero_point).astype(np.int32)
         if not scale.shape == zero_point.shape == (n,):
             raise ValueError(f"{op}: weight must have one scale and zero point for each of its {n} output channels")
+        scale, zero_point = np.tile(scale, groups), np.tile(zero_point, groups)
         per_channel = True
     else:
         raise ValueError(
@@ -62,13 +68,16 @@ def check_weight(op: str, weight: Any, bias: Any, ndim: int, shape: str) -> Weig
             f"got {weight._qscheme.name}"
         )
     if bias is not None:
-        bias = _checks.float_array(op, "bias", bias, (n,))
+        bias = _checks.float_array(op, "bias", bias, (n * groups,))
     return Weight(ints, scale, zero_point, bias, per_channel)
 
 
-def unpacked(ints: np.ndarray, scale: np.ndarray, zero_point: np.ndarray, per_channel: bool) -> QTensor:
-    """The weight again, with the float32 scales that packing kept."""
+def unpacked(ints: np.ndarray, scale: np.ndarray, zero_point: np.ndarray, per_channel: bool, axis: int = 0) -> QTensor:
+    """The weight again, with the float32 scales that packing kept; those of the first group if there are several."""
     if per_channel:
-        return QTensor(ints, qint8, scale.astype(np.float64), zero_point.astype(np.int64), per_channel_affine)
+        n = ints.shape[axis]
+        return QTensor(
+            ints, qint8, scale[:n].astype(np.float64), zero_point[:n].astype(np.int64), per_channel_affine, axis
+        )
     # a weight without output channels keeps no scale
     return QTensor(ints, qint8, float(scale[0]) if len(scale) else 1.0, int(zero_point[0]) if len(scale) else 0)

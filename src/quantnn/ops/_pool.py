@@ -40,16 +40,24 @@ class Images(NamedTuple):
     copies: bool  # whether the result then goes from channels-last to contiguous memory
 
 
-def images(x: Form, out: tuple[int, ...]) -> Images:
-    """How to go through `x`, whose last dimensions are those of images, for a result of the spatial sizes `out`."""
+def images(x: Form, out: tuple[int, ...], to_channels_last: bool = False) -> Images:
+    """How to go through `x`, whose last dimensions are those of images, for a result of the spatial sizes `out`.
+
+    With `to_channels_last` it becomes channels-last, whatever it is.
+    """
     shape, strides, itemsize = x.shape, x.strides, x.numpy.itemsize
     n, spatial = len(shape), len(out)
     lead, ones = shape[:-spatial], (1,) * (3 - spatial)
     contiguous = lies(shape, strides, range(n), itemsize)
     order: tuple[int, ...] | None = None
     channels, copies = 1, False
-    last = len(lead) == 2 and lies(shape, strides, channels_last(n), itemsize)
-    if last:
+    as_it_lies = contiguous
+    last = len(lead) == 2 and (to_channels_last or lies(shape, strides, channels_last(n), itemsize))
+    if to_channels_last:
+        order, channels = channels_last(n), lead[1]
+        as_it_lies = lies(shape, strides, order, itemsize)
+    elif last:
+        as_it_lies = True
         order, channels = channels_last(n), lead[1]
         if contiguous and not _layout.suggests_channels_last(shape, strides):
             # C = 1 or 1x1 images: both orders hold them, and torch's choice is the contiguous one
@@ -57,7 +65,7 @@ def images(x: Form, out: tuple[int, ...]) -> Images:
             order = order if copies else None
     count = math.prod(lead) // channels if channels else lead[0]
     return Images(
-        None if last or contiguous else tuple(range(n)),
+        None if as_it_lies else order if to_channels_last else tuple(range(n)),
         (count, *ones, *shape[-spatial:], channels),
         last,
         (count, *ones, *out, channels),
@@ -68,8 +76,8 @@ def images(x: Form, out: tuple[int, ...]) -> Images:
 
 def _check_shape(op: str, shape: tuple[int, ...], ranks: tuple[int, ...]) -> None:
     if len(shape) not in ranks:
-        names = {3: "(C, H, W)", 4: "(N, C, H, W)", 5: "(N, C, D, H, W)"}
-        accepted = " or ".join(names[r] for r in ranks)
+        sizes = ("D", "H", "W")[5 - ranks[-1] :] if ranks[-1] > 3 else ("L",)
+        accepted = " or ".join(f"({', '.join((*('N', 'C')[ranks[-1] - r :], *sizes))})" for r in ranks)
         raise ValueError(f"{op}: input must have shape {accepted}; got {shape}")
     batched = len(shape) == ranks[-1]
     if 0 in shape[batched:]:
@@ -82,10 +90,10 @@ def check_fits(op: str, name: str, shape: tuple[int, ...], out: tuple[int, ...])
         raise ValueError(f"{op}: {name} must leave a result that fits into memory; got {out}")
 
 
-def _steps(op: str, stride: Any) -> tuple[int, ...] | None:
+def _steps(op: str, stride: Any, n: int) -> tuple[int, ...] | None:
     if isinstance(stride, (tuple, list)) and not stride:
         return None
-    return _checks.integers(op, "stride", stride, 2, 1)
+    return _checks.integers(op, "stride", stride, n, 1)
 
 
 def _padding(op: str, padding: Any, kernel: tuple[int, ...]) -> tuple[int, ...]:
@@ -178,9 +186,105 @@ def max_pool2d(
     array([[[[ 5,  7],
              [13, 15]]]], dtype=uint8)
     """
-    op = "max_pool2d"
+    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def max_pool1d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: Any = False,
+    return_indices: Any = False,
+) -> Any:
+    """Take the maximum of each window of a sequence.
+
+    Parameters
+    ----------
+    input : QTensor or numpy.ndarray
+        Shape (N, C, L) or (C, L); quint8, qint8, qint32, or a float32 array.
+    kernel_size, stride, padding, dilation : int or tuple of 1 int
+        As for `max_pool2d`.
+    ceil_mode, return_indices : bool
+        As for `max_pool2d`.
+
+    Returns
+    -------
+    QTensor or numpy.ndarray
+        Shape (N, C, L_out) or (C, L_out), with the dtype, scale, zero point and memory order of `input`.
+
+    Raises
+    ------
+    TypeError, ValueError, NotImplementedError
+        As `max_pool2d`.
+
+    Notes
+    -----
+    Exactly torch's ``torch.ao.nn.quantized.functional.max_pool1d``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import quantnn
+    >>> x = quantnn.make_per_tensor_quantized_tensor(np.array([[1, 5, 3, 2, 4]], np.uint8), 0.5, 0)
+    >>> quantnn.functional.max_pool1d(x, 3, 2, 1).int_repr()
+    array([[5, 5, 4]], dtype=uint8)
+    """
+    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def max_pool3d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: Any = False,
+    return_indices: Any = False,
+) -> Any:
+    """Take the maximum of each window of a volume.
+
+    Parameters
+    ----------
+    input : QTensor or numpy.ndarray
+        Shape (N, C, D, H, W); quint8, qint8, qint32, or a float32 array.
+    kernel_size, stride, padding, dilation : int or tuple of 3 ints
+        As for `max_pool2d`.
+    ceil_mode, return_indices : bool
+        As for `max_pool2d`.
+
+    Returns
+    -------
+    QTensor or numpy.ndarray
+        Shape (N, C, D_out, H_out, W_out), with the dtype, scale, zero point and memory order of `input`.
+
+    Raises
+    ------
+    TypeError, ValueError, NotImplementedError
+        As `max_pool2d`.
+
+    Notes
+    -----
+    Exactly torch's ``torch.nn.functional.max_pool3d`` of a quantized tensor.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import quantnn
+    >>> x = quantnn.make_per_tensor_quantized_tensor(np.arange(8, dtype=np.uint8).reshape(1, 1, 2, 2, 2), 0.5, 0)
+    >>> quantnn.ops.max_pool3d(x, (1, 2, 2)).int_repr().ravel()
+    array([3, 7], dtype=uint8)
+    """
+    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def _max_pool(
+    n: int, input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any, return_indices: Any
+) -> Any:
+    op = f"max_pool{n}d"
     if return_indices is not False and _checks.flag(op, "return_indices", return_indices):
-        raise NotImplementedError("max_pool2d: return_indices is not implemented for quantized tensors; leave it False")
+        raise NotImplementedError(f"{op}: return_indices is not implemented for quantized tensors; leave it False")
     floats = isinstance(input, np.ndarray)
     if floats:
         if input.dtype.type is not np.float32:
@@ -189,11 +293,12 @@ def max_pool2d(
     else:
         x = _checks.qtensor(op, "input", input, _DTYPES)
     plan = _max_plan(
+        n,
         x._form or x._formed(),
-        kernel_size if type(kernel_size) is int else _checks.integers(op, "kernel_size", kernel_size, 2, 1),
-        stride if stride is None or type(stride) is int else _steps(op, stride),
-        padding if type(padding) is int else _checks.integers(op, "padding", padding, 2, 0),
-        dilation if type(dilation) is int else _checks.integers(op, "dilation", dilation, 2, 1),
+        kernel_size if type(kernel_size) is int else _checks.integers(op, "kernel_size", kernel_size, n, 1),
+        stride if stride is None or type(stride) is int else _steps(op, stride, n),
+        padding if type(padding) is int else _checks.integers(op, "padding", padding, n, 0),
+        dilation if type(dilation) is int else _checks.integers(op, "dilation", dilation, n, 1),
         ceil_mode if type(ceil_mode) is bool else _checks.flag(op, "ceil_mode", ceil_mode),
     )
     y = _pooled(x, plan)
@@ -216,7 +321,7 @@ def _pooled(x: QTensor, plan: _Plan) -> QTensor:
     order, shape, _, out_shape, form, copies = how
     out = _layout.empty(out_shape, form.numpy)
     if most:
-        block = (x._block if order is None else x._ints.ravel()).reshape(shape)
+        block = (x._block if order is None else _layout.ordered(x._ints, order)).reshape(shape)
         threads = _threads.at_most(most)
         kernel(block, out, np.empty((threads, size), dtype), *arguments, threads)
     y = formed(out.ravel(), form, x._scale, x._zero_point)
@@ -225,6 +330,7 @@ def _pooled(x: QTensor, plan: _Plan) -> QTensor:
 
 @planned
 def _max_plan(
+    n: int,
     x: Form,
     kernel_size: int | tuple[int, ...],
     stride: int | tuple[int, ...] | None,
@@ -232,19 +338,20 @@ def _max_plan(
     dilation: int | tuple[int, ...],
     ceil_mode: bool,
 ) -> _Plan:
-    op = "max_pool2d"
-    _check_shape(op, x.shape, (3, 4))
-    kernel = _checks.integers(op, "kernel_size", kernel_size, 2, 1)
-    steps = kernel if stride is None else _checks.integers(op, "stride", stride, 2, 1)
+    op = f"max_pool{n}d"
+    _check_shape(op, x.shape, (n + 1, n + 2) if n < 3 else (5,))
+    kernel = _checks.integers(op, "kernel_size", kernel_size, n, 1)
+    steps = kernel if stride is None else _checks.integers(op, "stride", stride, n, 1)
     pad = _padding(op, padding, kernel)
-    holes = _checks.integers(op, "dilation", dilation, 2, 1)
-    how = images(x, _out_sizes(op, x.shape[-2:], kernel, steps, pad, holes, ceil_mode))
+    holes = _checks.integers(op, "dilation", dilation, n, 1)
+    how = images(x, _out_sizes(op, x.shape[-n:], kernel, steps, pad, holes, ceil_mode))
+    ones = (1,) * (3 - n)
     return _Plan(
         kernels.typed("pool", "max_pool", x.dtype.ctype),
         how,
         how.block[3] * how.block[4],
         x.numpy,
-        ((1, *kernel), (1, *steps), (0, *pad), (1, *holes), x.dtype.qmin),
+        ((*ones, *kernel), (*ones, *steps), (*(0 for _ in ones), *pad), (*ones, *holes), x.dtype.qmin),
         _threads_for(x),
     )
 
@@ -332,16 +439,78 @@ def avg_pool2d(
     array([[[[ 5,  9],
              [21, 25]]]], dtype=uint8)
     """
-    op = "avg_pool2d"
+    return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+def avg_pool3d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: Any = False,
+    count_include_pad: Any = True,
+    divisor_override: Any = None,
+) -> QTensor:
+    """Take the average of each window of a volume.
+
+    Parameters
+    ----------
+    input : QTensor
+        Shape (N, C, D, H, W); quint8, qint8 or qint32.
+    kernel_size, stride, padding : int or tuple of 3 ints
+        As for `avg_pool2d`.
+    ceil_mode, count_include_pad : bool
+        As for `avg_pool2d`.
+    divisor_override : int, optional
+        What to divide a window's sum by, in place of the number of its elements. Not 0.
+
+    Returns
+    -------
+    QTensor
+        Shape (N, C, D_out, H_out, W_out), with the dtype, scale and zero point of `input`, channels-last in memory.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `avg_pool2d`.
+
+    Notes
+    -----
+    The formula is that of `avg_pool2d`. Exactly torch's ``torch.ao.nn.quantized.functional.avg_pool3d``, which gives
+    the result channels-last memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import quantnn
+    >>> x = quantnn.make_per_tensor_quantized_tensor(np.arange(8, dtype=np.uint8).reshape(1, 1, 2, 2, 2), 0.5, 0)
+    >>> quantnn.functional.avg_pool3d(x, (2, 1, 1)).int_repr().ravel()
+    array([2, 3, 4, 5], dtype=uint8)
+    """
+    return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+def _avg_pool(
+    n: int,
+    input: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: Any,
+    count_include_pad: Any,
+    divisor_override: Any,
+) -> QTensor:
+    op = f"avg_pool{n}d"
     x = _checks.qtensor(op, "input", input, _DTYPES)
     if divisor_override is not None:
         divisor_override = _checks.integer(op, "divisor_override", divisor_override, -(2**63), 2**63 - 1)
     plan = _avg_plan(
+        n,
         x._form or x._formed(),
         x._zero_point,
-        kernel_size if type(kernel_size) is int else _checks.integers(op, "kernel_size", kernel_size, 2, 1),
-        stride if stride is None or type(stride) is int else _steps(op, stride),
-        padding if type(padding) is int else _checks.integers(op, "padding", padding, 2, 0),
+        kernel_size if type(kernel_size) is int else _checks.integers(op, "kernel_size", kernel_size, n, 1),
+        stride if stride is None or type(stride) is int else _steps(op, stride, n),
+        padding if type(padding) is int else _checks.integers(op, "padding", padding, n, 0),
         ceil_mode if type(ceil_mode) is bool else _checks.flag(op, "ceil_mode", ceil_mode),
         count_include_pad
         if type(count_include_pad) is bool
@@ -353,6 +522,7 @@ def avg_pool2d(
 
 @planned
 def _avg_plan(
+    n: int,
     x: Form,
     zero_point: int,
     kernel_size: int | tuple[int, ...],
@@ -362,15 +532,16 @@ def _avg_plan(
     count_include_pad: bool,
     divisor: int | None,
 ) -> _Plan:
-    op = "avg_pool2d"
-    _check_shape(op, x.shape, (3, 4))
-    kernel = _checks.integers(op, "kernel_size", kernel_size, 2, 1)
-    steps = kernel if stride is None else _checks.integers(op, "stride", stride, 2, 1)
+    op = f"avg_pool{n}d"
+    _check_shape(op, x.shape, (3, 4) if n == 2 else (5,))
+    kernel = _checks.integers(op, "kernel_size", kernel_size, n, 1)
+    steps = kernel if stride is None else _checks.integers(op, "stride", stride, n, 1)
     pad = _padding(op, padding, kernel)
     if divisor == 0:
         raise ValueError(f"{op}: divisor_override must not be 0")
-    how = images(x, _out_sizes(op, x.shape[-2:], kernel, steps, pad, (1, 1), ceil_mode))
-    windows = ((1, *kernel), (1, *steps), (0, *pad))
+    how = images(x, _out_sizes(op, x.shape[-n:], kernel, steps, pad, (1,) * n, ceil_mode), n == 3)
+    ones = (1,) * (3 - n)
+    windows = ((*ones, *kernel), (*ones, *steps), (*(0 for _ in ones), *pad))
     return _average_plan(x, how, windows, count_include_pad, divisor or 0, _AVERAGE_GROUP, zero_point)
 
 
@@ -424,25 +595,69 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> QTensor:
     >>> quantnn.functional.adaptive_avg_pool2d(x, (None, 1)).int_repr().ravel()
     array([ 3, 11, 19, 27], dtype=uint8)
     """
-    op = "adaptive_avg_pool2d"
+    return _adaptive_avg_pool(2, input, output_size)
+
+
+def adaptive_avg_pool3d(input: Any, output_size: Any) -> QTensor:
+    """Take averages of windows such that the result has a given size.
+
+    Parameters
+    ----------
+    input : QTensor
+        Shape (N, C, D, H, W) or (C, D, H, W); quint8, qint8 or qint32.
+    output_size : int or tuple of 3 ints or None
+        Depth, height and width of the result; None in the tuple keeps that of `input`.
+
+    Returns
+    -------
+    QTensor
+        Shape (N, C, *output_size) or (C, *output_size), with the dtype, scale, zero point and memory order of `input`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `adaptive_avg_pool2d`.
+
+    Notes
+    -----
+    The windows are those of `adaptive_avg_pool2d`. Exactly torch's
+    ``torch.ao.nn.quantized.functional.adaptive_avg_pool3d``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import quantnn
+    >>> x = quantnn.make_per_tensor_quantized_tensor(np.arange(8, dtype=np.uint8).reshape(1, 1, 2, 2, 2), 0.5, 0)
+    >>> quantnn.functional.adaptive_avg_pool3d(x, (1, None, 1)).int_repr().ravel()
+    array([2, 4], dtype=uint8)
+    """
+    return _adaptive_avg_pool(3, input, output_size)
+
+
+def _adaptive_avg_pool(n: int, input: Any, output_size: Any) -> QTensor:
+    op = f"adaptive_avg_pool{n}d"
     x = _checks.qtensor(op, "input", input, _DTYPES)
     form = x._form or x._formed()
     if type(output_size) is not int:
-        _check_shape(op, form.shape, (3, 4))
+        _check_shape(op, form.shape, (n + 1, n + 2))
         if output_size is None:
-            raise TypeError(f"{op}: output_size must be an int or 2 ints; got None. Use (None, None) to keep the size")
-        wanted = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
-        if len(wanted) != 2:
-            raise ValueError(f"{op}: output_size must be an int or 2 ints; got {len(wanted)} of them")
+            keep = ", ".join(("None",) * n)
+            raise TypeError(f"{op}: output_size must be an int or {n} ints; got None. Use ({keep}) to keep the size")
+        wanted = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * n
+        if len(wanted) != n:
+            raise ValueError(f"{op}: output_size must be an int or {n} ints; got {len(wanted)} of them")
         output_size = tuple(
-            n if v is None else _checks.integer(op, "output_size", v, 1, 2**31 - 1)
-            for v, n in zip(wanted, form.shape[-2:], strict=True)
+            size if v is None else _checks.integer(op, "output_size", v, 1, 2**31 - 1)
+            for v, size in zip(wanted, form.shape[-n:], strict=True)
         )
-    return _pooled(x, _adaptive_2d_plan(form, x._zero_point, output_size))
+    plan = _sized_plan(n, form, x._zero_point, output_size)
+    if n == 3 and plan.how.out[1:4] == (1, 1, 1) and form.size:  # torch takes the mean then, which divides
+        return formed(x.mean((-3, -2, -1))._ints.ravel(), plan.how.form, x._scale, x._zero_point)
+    return _pooled(x, plan)
 
 
 @planned
-def _adaptive_2d_plan(x: Form, zero_point: int, output_size: int | tuple[int, ...]) -> _Plan:
-    op = "adaptive_avg_pool2d"
-    _check_shape(op, x.shape, (3, 4))
-    return _adaptive_plan(op, "output_size", x, zero_point, _checks.integers(op, "output_size", output_size, 2, 1))
+def _sized_plan(n: int, x: Form, zero_point: int, output_size: int | tuple[int, ...]) -> _Plan:
+    op = f"adaptive_avg_pool{n}d"
+    _check_shape(op, x.shape, (n + 1, n + 2))
+    return _adaptive_plan(op, "output_size", x, zero_point, _checks.integers(op, "output_size", output_size, n, 1))

@@ -1,0 +1,52 @@
+"""
+Dynamic linear layers: float rows by weights of bytes or of float16.
+
+Computes
+    bytes       s, zx = choose(least and greatest of x and 0)                 float64 and float32 as torch has them
+                q = rule QT of numerics.h                                     quint8
+                acc[m, j] = sum_k (q[m, k] - zx) * (w[j, k] - zw[j])          u8 * s8, exact int32
+                y[m, j] = fma(float(acc), f32(s * sw[j]), bias[j])            relu: max(y, 0)
+    float16     y[m, j] = f32(chain[m, j] + bias[j]), with w rounded to float16 and a chain of fused multiply-adds over k;
+                in columns beyond the last whole 32, the chains of each 512 k are added in order
+
+qparams is the first line alone, for dynamic convolutions.
+
+Layout: x (M, K) and y (M, N) rows of floats; weights in panels (panels.pxi), of float16 as Halves says.
+Exactness: torch's floats at every level; torch's float16 product is this one where it was built for AVX-512.
+Parallel: over x, then over panels of columns times blocks of rows.
+"""
+include "dynamic.pxi"
+
+
+def linear(weights, bint halves, const float[:, ::1] x, float[:, ::1] out, bint relu, bint reduce_range, int threads):
+    """False if the least or the greatest of x is needed and it is not finite."""
+    cdef Product product = Product(weights, halves, x.shape[0])
+    cdef bint finite = True
+    if x.shape[0] > 0 and product.n > 0:
+        with nogil:
+            finite = product.run(&x[0, 0] if x.shape[1] > 0 else NULL, x.shape[0], &out[0, 0], out.shape[1], relu,
+                                 reduce_range, threads)
+    return finite
+
+
+def linear_with(weights, const float[:, ::1] x, float[:, ::1] out, bint relu, double scale, int32_t zero_point,
+                int threads):
+    """By weights of bytes, x quantized with given parameters."""
+    cdef Product product = Product(weights, False, x.shape[0])
+    if x.shape[0] > 0 and product.n > 0:
+        with nogil:
+            product.run_with(&x[0, 0] if x.shape[1] > 0 else NULL, x.shape[0], &out[0, 0], out.shape[1], relu, scale,
+                             zero_point, threads)
+
+
+def qparams(const float[::1] x, bint reduce_range):
+    """The scale and zero point for all of x; None if not all are finite."""
+    cdef float lo = 0, hi = 0
+    cdef bint finite = True
+    if x.shape[0] > 0:
+        with nogil:
+            finite = qn_extremes(&x[0], x.shape[0], &lo, &hi)
+    if not finite:
+        return None
+    cdef Qparams q = choose(lo, hi, 127 if reduce_range else 255)
+    return q.scale, q.zero_point

@@ -1,0 +1,57 @@
+"""
+The ends of fused operators whose middle is float.
+
+Computes
+    finish      y' = y + s * f32(q - z)          if there is an addend q (quint8)
+                y" = y' | max(y', 0) | y' > 0 ? y' : y' * slope | tanh(y')
+                out = rule QT of y" in numerics.h, quint8
+
+Layout: flat arrays in the same order.
+Exactness: every step in float32 with one rounding; tanh in float64, rounded once. Integers of torch's onednn engine.
+Parallel: over elements.
+"""
+from cython.parallel cimport prange
+from libc.math cimport tanh
+from numerics cimport cut, int32_t, qn_ds, qn_qt, uint8_t
+
+cdef enum Function:
+    F_NONE
+    F_RELU
+    F_LEAKY_RELU
+    F_TANH
+
+NONE = F_NONE
+RELU = F_RELU
+LEAKY_RELU = F_LEAKY_RELU
+TANH = F_TANH
+
+
+def finish(int function, const float[::1] y, const uint8_t[::1] q, uint8_t[::1] out, double scale, int32_t zero_point,
+           double slope, double out_scale, int32_t out_zero_point, int threads):
+    """`q` is the addend with its scale and zero point; without elements there is none."""
+    cdef Py_ssize_t n = y.shape[0]
+    cdef int t
+    if threads == 1:
+        with nogil:
+            _finish(function, y, q, out, 0, n, <float>scale, zero_point, <float>slope, <float>out_scale, out_zero_point)
+    else:
+        for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
+            _finish(function, y, q, out, cut(n, t, threads, 64), cut(n, t + 1, threads, 64), <float>scale, zero_point,
+                    <float>slope, <float>out_scale, out_zero_point)
+
+
+cdef void _finish(int function, const float[::1] y, const uint8_t[::1] q, uint8_t[::1] out, Py_ssize_t start,
+                  Py_ssize_t stop, float s, int32_t z, float slope, float out_scale, int32_t zo) noexcept nogil:
+    cdef float inv = <float>1.0 / out_scale, v
+    cdef Py_ssize_t i
+    for i in range(start, stop):
+        v = y[i]
+        if q.shape[0]:
+            v = v + qn_ds(q[i], s, z)
+        if function == F_RELU:
+            v = v if v > 0.0 else 0.0
+        elif function == F_LEAKY_RELU:
+            v = v if v > 0.0 else v * slope
+        elif function == F_TANH:
+            v = <float>tanh(v)
+        out[i] = <uint8_t>qn_qt(v, inv, <float>zo, 0, 255)
