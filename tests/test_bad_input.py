@@ -205,6 +205,44 @@ def calls() -> Iterator[Call]:
     yield from _modules(x2, x3, x4, x5, ones, zeros)
     yield from _tensors(x4)
     yield from _fused(x2, x3, x4, x5)
+    yield from _dynamic()
+
+
+def _dynamic() -> Iterator[Call]:
+    x, bias = floats(2, 4), np.ones(3, F32)
+    packed, half = ops.linear_prepack(weight(3, 4), bias), ops.linear_prepack_fp16(floats(3, 4), bias)
+    yield call(ops.linear_dynamic, x, packed, False)
+    yield call(ops.linear_relu_dynamic, x, packed, False)
+    yield call(ops.linear_prepack_fp16, floats(3, 4), bias)
+    yield call(ops.linear_unpack_fp16, half)
+    yield call(ops.linear_dynamic_fp16, x, half)
+    yield call(ops.linear_relu_dynamic_fp16, x, half)
+    yield call(ops.linear_dynamic_fp16_unpacked_weight, x, floats(3, 4), bias)
+    yield call(ops.linear_with_input_q_dq_qweight_dq_output_fp32, x, 0.1, 3, packed)
+    yield call(ops.linear_with_input_q_dq_qweight_dq_relu_output_fp32, x, 0.1, 3, packed)
+    for n in (1, 2, 3):
+        image, kernel = floats(1, 4, *(5,) * n), (2,) * n
+        conv = getattr(ops, f"conv{n}d_prepack")(weight(3, 4, *kernel), bias, (1,) * n, (1,) * n, (1,) * n, 1)
+        yield call(getattr(ops, f"conv{n}d_dynamic"), image, conv, False)
+        prepack = getattr(ops, f"conv_transpose{n}d_prepack")
+        transposed = prepack(weight(4, 3, *kernel), bias, (2,) * n, (1,) * n, (1,) * n, (1,) * n, 1)
+        yield call(getattr(ops, f"conv_transpose{n}d_dynamic"), image, transposed, False)
+    h = floats(2, 3)
+    for gates, cell in (
+        (4, ops.quantized_lstm_cell_dynamic), (3, ops.quantized_gru_cell_dynamic),
+        (1, ops.quantized_rnn_relu_cell_dynamic), (1, ops.quantized_rnn_tanh_cell_dynamic),
+    ):  # fmt: skip
+        w = [ops.linear_prepack(weight(3 * gates, k), np.ones(3 * gates, F32)) for k in (4, 3)]
+        yield call(cell, x, (h, h) if gates == 4 else h, *w)
+        halves = [ops.linear_prepack_fp16(floats(3 * gates, k), np.ones(3 * gates, F32)) for k in (4, 3)]
+        yield call(ops.make_quantized_cell_params_dynamic, *w, None, None, False)
+        yield call(ops.make_quantized_cell_params_fp16, *halves)
+        params = [ops.make_quantized_cell_params_dynamic(*w)]
+        steps, state = floats(5, 2, 4), floats(1, 2, 3)
+        if gates == 4:
+            yield call(ops.quantized_lstm, steps, (state, state), params, True, 1, 0.0, False, False)
+        if gates == 3:
+            yield call(ops.quantized_gru, steps, state, params, True, 1, 0.0, False, False)
 
 
 def _functions(
@@ -496,7 +534,9 @@ def _tensors(x4: QTensor) -> Iterator[Call]:
         yield method(x4, name)
     yield method(x4, "argsort", 1, True, True)
     yield method(x4, "clamp", -1.0, 1.0)
-    yield Call("relu_", lambda x: x.relu_() if isinstance(x, QTensor) else None, {"x": x4}, new=False, changes=True)
+    yield Call(
+        "QTensor.relu_", lambda x: x.relu_() if isinstance(x, QTensor) else None, {"x": x4}, new=False, changes=True
+    )
     yield call(q.cat, [x4, x4], 1)
     yield call(ops.stack, [x4, x4], 1)
     yield call(ops.pad, x4, (1, 2), "constant", 0.5)
