@@ -14,6 +14,8 @@ KERNELS = (
     "linear",
     "conv",
     "depthwise",
+    "dynamic",
+    "rnn",
     "pool",
     "interpolate",
     "normalization",
