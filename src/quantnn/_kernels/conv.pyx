@@ -132,7 +132,7 @@ cdef int _images(Conv w, Columns columns, qn_panel p, Image image, Py_ssize_t n,
     image.pad = w.pw if w.rows or w.even and not image.dense else 0
     image.width += 2 * image.pad
     image.row = image.width * image.pixel
-    image.copied = w.rows or cg % 4 or (w.even and not image.flat and (image.pad or k.k4 * 4 > cg))
+    image.copied = w.rows or cg % 4 or (not image.flat and (image.pad or k.k4 * 4 > cg))
 
     # runs of whole units, about equally many in each
     image.unit = 12
