@@ -53,7 +53,7 @@ def _module(name: str, shape_name: str, options: dict[str, int], shape: tuple[in
 def _fill(module: Any, weight: Callable[[np.ndarray, float], Any], array: Callable[[np.ndarray], Any]) -> None:
     """Give the parts of a module weights and quantization parameters that follow from their names."""
     for name, part in module.named_modules():
-        if hasattr(part, "set_weight_bias"):
+        if hasattr(part, "out_features") and hasattr(part, "set_weight_bias"):
             rng = np.random.default_rng(zlib.crc32(name.encode()))
             ints = rng.integers(-60, 61, (part.out_features, part.in_features), np.int8)
             part.set_weight_bias(weight(ints, 0.004), array(rng.normal(0, 0.1, part.out_features).astype(np.float32)))

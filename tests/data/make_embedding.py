@@ -2,7 +2,8 @@
 
     python -m tests.data.make_embedding
 
-Needs torch 2.13.0. Each case has the table's integers, scales and zero points, the arguments and torch's floats.
+Needs torch 2.13.0. Each case has the table's integers, scales and zero points, the arguments and torch's floats. Beside
+them stand floats as torch packs them in rows of 8, 4 and 2 bits, with its sums of those.
 """
 
 from __future__ import annotations
@@ -57,6 +58,17 @@ def main() -> None:
                 "pruned": bag(packed, ti, to, pruned_weights=True, compressed_indices_mapping=tm).numpy(),
             }
             arrays.update({f"{i}.{k}": v for k, v in case.items()})
+    for name in ("byte", "4bit", "2bit"):
+        floats = rng.standard_normal((5, 24)).astype(np.float32)
+        tf, ti, to = map(torch.from_numpy, (floats, rng.integers(0, 5, 11), np.array([0, 3, 3, 9])))
+        prepack = getattr(ops, f"embedding_bag_{name}_prepack")
+        rows = prepack(tf)
+        case = {"floats": floats, "indices": ti.numpy(), "offsets": to.numpy(), "rows": rows.numpy()}
+        if name != "byte":
+            case["searched"] = prepack(tf, True, 50, 0.3).numpy()
+        case["unpacked"] = getattr(ops, f"embedding_bag_{name}_unpack")(rows).numpy()
+        case["sums"] = getattr(ops, f"embedding_bag_{name}_rowwise_offsets")(rows, ti, to).numpy()
+        arrays.update({f"{name}.{k}": v for k, v in case.items()})
     path = Path(__file__).with_name("embedding.npz")
     np.savez_compressed(path, meta=np.array(json.dumps(meta)), **arrays)
     print(f"{path.name}: {len(meta)} cases, {path.stat().st_size} bytes")

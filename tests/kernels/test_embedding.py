@@ -290,3 +290,15 @@ def test_rows_of_floats_refused() -> None:
         ops.embedding_bag_byte_unpack(np.ones((1, 7), np.uint8))
     with pytest.raises(IndexError, match=r"in \[0, 1\]"):
         ops.embedding_bag_4bit_rowwise_offsets(np.ones((2, 8), np.uint8), np.array([2]), np.array([0]))
+
+
+@pytest.mark.parametrize("bits", NAMES)
+def test_rows_stored(bits: int, level: str) -> None:
+    with np.load(DATA) as archive:
+        case = {k.split(".")[1]: archive[k] for k in archive.files if k.startswith(f"{NAMES[bits]}.")}
+    name = f"embedding_bag_{NAMES[bits]}"
+    np.testing.assert_array_equal(getattr(ops, f"{name}_prepack")(case["floats"]), case["rows"])
+    if bits < 8:
+        np.testing.assert_array_equal(getattr(ops, f"{name}_prepack")(case["floats"], True, 50, 0.3), case["searched"])
+    check(getattr(ops, f"{name}_unpack")(case["rows"]), case["unpacked"])
+    check(getattr(ops, f"{name}_rowwise_offsets")(case["rows"], case["indices"], case["offsets"]), case["sums"])

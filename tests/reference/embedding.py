@@ -76,7 +76,8 @@ def narrowed(x: np.ndarray, bits: int, bins: int, ratio: float) -> tuple[f32, f3
     lo, hi = least, greatest = x.min(), x.max()
     step = f32(f32(hi - lo) / f32(bins))
     here = best = loss(lo, hi)
-    for _ in range(bins - int(bins * (1 - float(f32(ratio))))):
+    stop = f32(bins * (1 - float(f32(ratio)))) * step
+    while lo + stop < hi:
         from_below, from_above = loss(lo + step, hi), loss(lo, hi - step)
         if here < from_below and here < from_above and here < best:
             best, least, greatest = here, lo, hi

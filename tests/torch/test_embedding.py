@@ -133,6 +133,8 @@ def prepack(name: str, limits: bool) -> Any:
         options: list[Any] = []
         if name != "byte" and rng.random() < 0.3:
             options = [True, int(rng.integers(1, 60)), float(rng.uniform(0, 1))]
+            if rng.random() < 0.5:  # where roundings decide how many steps there are
+                options[1:] = int(rng.integers(1, 7)) * 10, float(rng.integers(0, 11)) / 10
         want = getattr(torch.ops.quantized, full)(*map(torch.from_numpy, args), *options).numpy()
         got = getattr(ops, full)(*args, *options)
         assert want.shape == got.shape

@@ -23,7 +23,7 @@ cdef enum:
 
 def scratch(Py_ssize_t s, Py_ssize_t d):
     """The floats that each thread needs for S positions of D channels."""
-    return 2 * s * d + 2 * (s if s > d else d) + d
+    return 2 * s * d + 2 * (s if s > d else d) + d + 2 * s + 1
 
 
 def attention(const uint8_t[:, :, :] q, const uint8_t[:, :, :] k, const uint8_t[:, :, :] v, double sq, int32_t zq,
@@ -50,6 +50,7 @@ cdef void _heads(const uint8_t[:, :, :] q, const uint8_t[:, :, :] k, const uint8
     cdef float *sums = z + s * d
     cdef float *part = sums + (s if s > d else d)
     cdef float *x = part + (s if s > d else d)
+    cdef double *powers = <double *>((<size_t>(x + d) + 7) & ~<size_t>7)
     cdef const float *more
     if padding.shape[0]:
         per = q.shape[1] // padding.shape[0]
@@ -70,7 +71,7 @@ cdef void _heads(const uint8_t[:, :, :] q, const uint8_t[:, :, :] k, const uint8
                 more = &padding[h // per, 0]
                 for j in range(s):
                     sums[j] = sums[j] + more[j]
-            _softmax(sums, s, &w[h, i, 0])
+            _softmax(sums, s, powers, &w[h, i, 0])
             _product(&w[h, i, 0], s, z, d, sums, part)
             for c in range(d):
                 out[i, h, c] = sums[c]
@@ -93,13 +94,14 @@ cdef void _product(const float *x, Py_ssize_t n, const float *y, Py_ssize_t m, f
             total[j] = part[j] if p == 0 else total[j] + part[j]
 
 
-cdef void _softmax(const float *x, Py_ssize_t n, float *out) noexcept nogil:
+cdef void _softmax(const float *x, Py_ssize_t n, double *powers, float *out) noexcept nogil:
     cdef Py_ssize_t j
     cdef float most = x[0]
     cdef double total = 0
     for j in range(1, n):
         most = x[j] if x[j] > most else most
     for j in range(n):
-        total += exp(<double>x[j] - <double>most)
+        powers[j] = exp(<double>x[j] - <double>most)
+        total += powers[j]
     for j in range(n):
-        out[j] = <float>(exp(<double>x[j] - <double>most) / total)
+        out[j] = <float>(powers[j] / total)

@@ -27,7 +27,7 @@ functions that check return the first bad position, or -1.
 from cython.parallel cimport prange
 from libc.math cimport isinf, sqrtf
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 from numerics cimport qn_float_of_half, qn_fma, qn_half_of_float, qn_rne_clamp
 
 cdef extern from "simd.h" nogil:
@@ -104,9 +104,12 @@ cdef float _loss(const float *x, Py_ssize_t n, float least, float greatest, int 
 cdef void _narrow(const float *x, Py_ssize_t n, float *least, float *greatest, int bits, int bins,
                   double ratio) noexcept nogil:
     cdef float lo = least[0], hi = greatest[0], step = (hi - lo) / <float>bins
+    cdef float stop = <float>(bins * (1.0 - ratio)) * step  # the width of the last range
     cdef float here = _loss(x, n, lo, hi, bits), best = here, from_below, from_above
     cdef int i
-    for i in range(bins - <int>(bins * (1.0 - ratio))):
+    for i in range(2 * bins):  # the ends meet before that
+        if not lo + stop < hi:
+            break
         from_below = _loss(x, n, lo + step, hi, bits)
         from_above = _loss(x, n, lo, hi - step, bits)
         if here < from_below and here < from_above and here < best:
@@ -134,10 +137,32 @@ def pack_floats(const float[:, ::1] w, const float[:, ::1] limits, uint8_t[:, ::
             _pack_floats(w, limits, rows, r, bits, bins, ratio)
 
 
+cdef inline void _extremes(const float *x, Py_ssize_t n, float *least, float *greatest) noexcept nogil:
+    # in lanes, which a compiler can vectorize
+    cdef float lo[16]
+    cdef float hi[16]
+    cdef Py_ssize_t i, j, whole = n // 16 * 16
+    for j in range(16):
+        lo[j] = hi[j] = x[0]
+    for i in range(0, whole, 16):
+        for j in range(16):
+            lo[j] = x[i + j] if x[i + j] < lo[j] else lo[j]
+            hi[j] = x[i + j] if x[i + j] > hi[j] else hi[j]
+    for i in range(whole, n):
+        lo[0] = x[i] if x[i] < lo[0] else lo[0]
+        hi[0] = x[i] if x[i] > hi[0] else hi[0]
+    for j in range(1, 16):
+        lo[0] = lo[j] if lo[j] < lo[0] else lo[0]
+        hi[0] = hi[j] if hi[j] > hi[0] else hi[0]
+    least[0] = lo[0]
+    greatest[0] = hi[0]
+
+
 cdef void _pack_floats(const float[:, ::1] w, const float[:, ::1] limits, uint8_t[:, ::1] rows, Py_ssize_t r, int bits,
                        int bins, double ratio) noexcept nogil:
-    cdef Py_ssize_t n = w.shape[1], per = 8 // bits, i
+    cdef Py_ssize_t n = w.shape[1], per = 8 // bits, i, j, stop
     cdef uint8_t *out = &rows[r, 0]
+    cdef uint8_t part[64]
     cdef const float *x = NULL
     cdef float least, greatest
     cdef uint16_t half
@@ -147,16 +172,24 @@ cdef void _pack_floats(const float[:, ::1] w, const float[:, ::1] limits, uint8_
     if limits.shape[0] and not bins:
         least, greatest = limits[r, 0], limits[r, 1]
     else:
-        least = greatest = x[0]
-        for i in range(1, n):
-            least = x[i] if x[i] < least else least
-            greatest = x[i] if x[i] > greatest else greatest
+        _extremes(x, n, &least, &greatest)
     if bins:
         _narrow(x, n, &least, &greatest, bits, bins, ratio)
     row = _row(least, greatest, bits)
-    memset(out, 0, n // per)
-    for i in range(n):
-        out[i // per] |= <uint8_t>(_quantized(row, x[i]) << (i % per * bits))
+    if bits == 8:
+        for i in range(n):
+            out[i] = <uint8_t>_quantized(row, x[i])
+    else:
+        for i in range(0, n, 64):
+            stop = min(n - i, 64)
+            for j in range(stop):
+                part[j] = <uint8_t>_quantized(row, x[i + j])
+            if bits == 4:
+                for j in range(stop // 2):
+                    out[i // 2 + j] = part[2 * j] | part[2 * j + 1] << 4
+            else:
+                for j in range(stop // 4):
+                    out[i // 4 + j] = part[4 * j] | part[4 * j + 1] << 2 | part[4 * j + 2] << 4 | part[4 * j + 3] << 6
     out += n // per
     if bits == 8:
         memcpy(out, &row.scale, 4)
