@@ -243,6 +243,41 @@ def _dynamic() -> Iterator[Call]:
             yield call(ops.quantized_lstm, steps, (state, state), params, True, 1, 0.0, False, False)
         if gates == 3:
             yield call(ops.quantized_gru, steps, state, params, True, 1, 0.0, False, False)
+    d = quantnn.dynamic
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # convolutions say that they are of little use
+        for n in (1, 2, 3):
+            for name in (f"Conv{n}d", f"ConvTranspose{n}d"):
+                yield forward(getattr(d, name)(4, 3, 2), floats(1, 4, *(5,) * n), True)
+    for dtype in (quantnn.qint8, np.float16):
+        module: Any = d.Linear(4, 3, dtype=dtype)
+        yield call(d.Linear, 4, 3, True, dtype)
+        yield forward(module, x)
+        given = {"w": weight(3, 4) if dtype is quantnn.qint8 else floats(3, 4), "b": bias}
+        yield Call("Linear.set_weight_bias", module.set_weight_bias, given)
+        for layers in (d.LSTM, d.GRU):
+            yield call(layers, 4, 3, 1, True, False, 0.0, False, dtype)
+            module = layers(4, 3, dtype=dtype)
+            hx = (state, state) if layers is d.LSTM else state
+            yield forward(module, steps, hx, [3, 5])
+            yield from _loading(module, module.get_weight() | module.get_bias())
+        for cell_class in (d.LSTMCell, d.GRUCell, d.RNNCell):
+            yield call(cell_class, 4, 3, True, *(["relu"] if cell_class is d.RNNCell else []), dtype)
+            module = cell_class(4, 3, dtype=dtype)
+            yield forward(module, x, (h, h) if cell_class is d.LSTMCell else h)
+            yield from _loading(module, module._weight_bias())
+    for module_class in (d.Linear, d.LSTM, d.GRU, d.LSTMCell, d.GRUCell, d.RNNCell):
+        for name in ("from_float", "from_reference"):
+            make = lambda module_class=module_class, name=name, **given: getattr(module_class, name)(*given.values())  # noqa: E731
+            yield Call(f"{module_class.__name__}.{name}", make, {"mod": None})
+
+
+def _loading(module: Any, weights: dict[str, Any]) -> Iterator[Call]:
+    """A recurrent module's state and weights: every value of every key."""
+    name = type(module).__name__
+    yield Call(f"{name}.load_state_dict", lambda **state: module.load_state_dict(state), dict(module.state_dict()))
+    yield Call(f"{name}.set_weight_bias", module.set_weight_bias, {"weight_bias_dict": weights})
+    yield Call(f"{name}.set_weight_bias", lambda **given: module.set_weight_bias(given), weights)
 
 
 def _functions(

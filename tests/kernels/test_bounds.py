@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import quantnn
+from quantnn import _dispatch
 from tests.kernels import test_conv_transpose as transposed
 from tests.kernels.test_conv import GEOMETRIES
 
@@ -91,3 +92,47 @@ def test_linear(shape, level, rng, at_the_end):
         packed._run(packed._kernel, x, plain, 0.1, 3, 0.5, 7, False, threads)
         packed._run(packed._kernel, at_the_end(x), out, 0.1, 3, 0.5, 7, False, threads)
         assert np.array_equal(out, plain)
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 1000, 10), (5, 72, 40), (33, 64, 33), (50, 200, 65), (7, 3, 5)])
+def test_linear_dynamic(shape, half, level, rng, at_the_end):
+    m, k, n = shape
+    x, w = rng.standard_normal((m, k)).astype(np.float32), rng.integers(-128, 128, (n, k)).astype(np.int8)
+    if half:
+        packed = quantnn.ops.linear_prepack_fp16(w.astype(np.float32), np.ones(n, np.float32))
+    else:
+        packed = quantnn.ops.linear_prepack(quantnn.make_per_tensor_quantized_tensor(w, 0.01, 0), None)
+    run = _dispatch.kernels.dynamic.linear
+    for threads in (1, 2):
+        plain, out = np.empty((m, n), np.float32), at_the_end(np.zeros((m, n), np.float32))
+        run(packed._kernel, half, x, plain, False, True, threads)
+        run(packed._kernel, half, at_the_end(x), out, False, True, threads)
+        assert np.array_equal(out, plain)
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize(("kind", "gates"), [(0, 4), (1, 3), (2, 1), (3, 1)])
+def test_recurrent(kind, gates, half, level, rng, at_the_end):
+    """Steps of fewer and fewer rows, with room for the products of two of them."""
+    for k, n, sizes in ((5, 7, (3, 3, 2, 1)), (64, 16, (9, 9, 9)), (1, 33, (1, 1))):
+        packed = []
+        for inputs in (k, n):
+            w = rng.integers(-128, 128, (gates * n, inputs)).astype(np.int8)
+            q = quantnn.make_per_tensor_quantized_tensor(w, 0.01, 0)
+            prepack = quantnn.ops.linear_prepack_fp16 if half else quantnn.ops.linear_prepack
+            packed.append(prepack(q.dequantize() if half else q, None)._kernel)
+        x = rng.standard_normal((sum(sizes), k)).astype(np.float32)
+        states = rng.uniform(-1, 1, (2, sizes[0], n)).astype(np.float32)
+        for reverse in (False, True):
+            results = []
+            for place in (np.array, at_the_end):
+                h, c = place(states[0]), place(states[1])
+                out = place(np.zeros((sum(sizes), n), np.float32))
+                ih = place(np.zeros((2 * sizes[0], gates * n), np.float32))
+                steps = place(np.array(sizes, np.int64))
+                run = _dispatch.kernels.rnn.layer
+                assert run(kind, *packed, half, place(x), steps, ih, h, c, out, 0, reverse, True, 1, 1)
+                results.append((h, c, out))
+            for a, b in zip(*results, strict=True):
+                assert np.array_equal(a, b)

@@ -192,25 +192,14 @@ cdef class Product:
     def __dealloc__(self):
         free(self.x)
 
-    cdef bint run(self, const float *x, Py_ssize_t rows, float *out, Py_ssize_t out_stride, bint relu,
-                  bint reduce_range, int threads) noexcept nogil:
-        # False, and nothing done, if a float is not finite
+    cdef bint find(self, const float *x, Py_ssize_t rows, bint reduce_range, Qparams *q, int threads) noexcept nogil:
+        # the qparams for x, if the weights are bytes; False if a float is not finite
         cdef float least[PARTS]
         cdef float greatest[PARTS]
         cdef bint finite[PARTS]
-        cdef Py_ssize_t n = rows * self.k, tasks
+        cdef Py_ssize_t n = rows * self.k
         cdef int parts = min(threads, PARTS), t
-        cdef Qparams q
-        if rows == 0 or self.n == 0:
-            return True
         if self.halves is not None:
-            tasks = (rows + HALF_ROWS - 1) // HALF_ROWS * self.halves.panels
-            if threads == 1:
-                self.halves.tasks(x, rows, 0, tasks, out, out_stride, relu)
-            else:
-                for t in prange(threads, num_threads=threads, schedule="static"):
-                    self.halves.tasks(x, rows, cut(tasks, t, threads, 1), cut(tasks, t + 1, threads, 1), out, out_stride,
-                                      relu)
             return True
         if threads == 1:
             finite[0] = qn_extremes(x, n, least, greatest)
@@ -222,25 +211,36 @@ cdef class Product:
                 finite[0] = finite[0] and finite[t]
                 least[0] = min(least[0], least[t])
                 greatest[0] = max(greatest[0], greatest[t])
-        if not finite[0]:
-            return False
-        q = choose(least[0], greatest[0], 127 if reduce_range else 255)
-        self.run_with(x, rows, out, out_stride, relu, q.scale, q.zero_point, threads)
-        return True
+        if finite[0]:
+            q[0] = choose(least[0], greatest[0], 127 if reduce_range else 255)
+        return finite[0]
 
-    cdef void run_with(self, const float *x, Py_ssize_t rows, float *out, Py_ssize_t out_stride, bint relu, double scale,
-                       int32_t zero_point, int threads) noexcept nogil:
+    cdef void multiply(self, const float *x, Py_ssize_t rows, float *out, Py_ssize_t out_stride, bint relu, Qparams q,
+                       int threads) noexcept nogil:
+        # x is quantized with q, if the weights are bytes; out_stride in floats
+        cdef Py_ssize_t tasks
+        cdef int t
+        if self.halves is None:
+            self.multiply_bytes(x, rows, out, out_stride, relu, q, threads)
+            return
+        tasks = (rows + HALF_ROWS - 1) // HALF_ROWS * self.halves.panels
+        if threads == 1:
+            self.halves.tasks(x, rows, 0, tasks, out, out_stride, relu)
+        else:
+            for t in prange(threads, num_threads=threads, schedule="static"):
+                self.halves.tasks(x, rows, cut(tasks, t, threads, 1), cut(tasks, t + 1, threads, 1), out, out_stride, relu)
+
+    cdef void multiply_bytes(self, const float *x, Py_ssize_t rows, float *out, Py_ssize_t out_stride, bint relu,
+                             Qparams q, int threads) noexcept nogil:
         cdef Py_ssize_t stride = row_bytes(self.w, rows), blocks = row_blocks(self.w, rows, threads)
         cdef Py_ssize_t tasks = blocks * self.w.panels, i
         cdef int32_t *offset = self.columns.offset
         cdef const int32_t *sums = self.w.sums
         cdef const int32_t *zw = self.w.zw
-        cdef float s = <float>scale
-        cdef int32_t of_sum = QN_X_BIAS - zero_point, of_zero = qn_mul(<int32_t>self.w.k, zero_point)
+        cdef float s = <float>q.scale
+        cdef int32_t of_sum = QN_X_BIAS - q.zero_point, of_zero = qn_mul(<int32_t>self.w.k, q.zero_point)
         cdef qn_panel p
         cdef int t
-        if rows == 0 or self.n == 0:
-            return
         for i in range(self.w.width):
             offset[i] = qn_mul(of_sum, sums[i])
         for i in range(self.w.width):
@@ -255,10 +255,10 @@ cdef class Product:
         p.k4 = stride // 4
         p.narrow = False
         if threads == 1:
-            self.quantize(x, 0, rows, stride, s, zero_point)
+            self.quantize(x, 0, rows, stride, s, q.zero_point)
         else:
             for t in prange(threads, num_threads=threads, schedule="static"):
-                self.quantize(x, cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1), stride, s, zero_point)
+                self.quantize(x, cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1), stride, s, q.zero_point)
         if QN_NARROW:
             p.narrow = qn_is_narrow(self.x, rows * stride)
         if threads == 1:

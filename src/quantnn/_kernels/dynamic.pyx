@@ -21,11 +21,17 @@ include "dynamic.pxi"
 def linear(weights, bint halves, const float[:, ::1] x, float[:, ::1] out, bint relu, bint reduce_range, int threads):
     """False if the least or the greatest of x is needed and it is not finite."""
     cdef Product product = Product(weights, halves, x.shape[0])
-    cdef bint finite = True
-    if x.shape[0] > 0 and product.n > 0:
-        with nogil:
-            finite = product.run(&x[0, 0] if x.shape[1] > 0 else NULL, x.shape[0], &out[0, 0], out.shape[1], relu,
-                                 reduce_range, threads)
+    cdef const float *base = NULL
+    cdef bint finite
+    cdef Qparams q
+    if x.shape[0] == 0 or product.n == 0:
+        return True
+    if x.shape[1] > 0:
+        base = &x[0, 0]
+    with nogil:
+        finite = product.find(base, x.shape[0], reduce_range, &q, threads)
+        if finite:
+            product.multiply(base, x.shape[0], &out[0, 0], out.shape[1], relu, q, threads)
     return finite
 
 
@@ -33,10 +39,16 @@ def linear_with(weights, const float[:, ::1] x, float[:, ::1] out, bint relu, do
                 int threads):
     """By weights of bytes, x quantized with given parameters."""
     cdef Product product = Product(weights, False, x.shape[0])
-    if x.shape[0] > 0 and product.n > 0:
-        with nogil:
-            product.run_with(&x[0, 0] if x.shape[1] > 0 else NULL, x.shape[0], &out[0, 0], out.shape[1], relu, scale,
-                             zero_point, threads)
+    cdef const float *base = NULL
+    cdef Qparams q
+    if x.shape[0] == 0 or product.n == 0:
+        return
+    if x.shape[1] > 0:
+        base = &x[0, 0]
+    q.scale = scale
+    q.zero_point = zero_point
+    with nogil:
+        product.multiply(base, x.shape[0], &out[0, 0], out.shape[1], relu, q, threads)
 
 
 def qparams(const float[::1] x, bint reduce_range):

@@ -207,37 +207,12 @@ static inline float qn_exp(float a)
     return (qn_fma(p, r * r, r) + 1.0f) * power;
 }
 
-/* 1 / d for 1 <= d < 2**126, rounded to nearest. Newton's steps take a quarter of a vector division's time. They round the
- * other way where the mantissa is all ones; the division does the same, as all levels must agree. */
-static inline float qn_reciprocal(float d)
-{
-    int32_t bits;
-    float y;
-#if defined(__FMA__) || defined(__aarch64__) || defined(_M_ARM64)
-    memcpy(&bits, &d, sizeof bits);
-    bits = 0x7EF311C7 - bits; /* to an eighth */
-    memcpy(&y, &bits, sizeof y);
-    y = qn_fma(y, qn_fma(-d, y, 1.0f), y);
-    y = qn_fma(y, qn_fma(-d, y, 1.0f), y);
-    y = qn_fma(y, qn_fma(-d, y, 1.0f), y);
-    return qn_fma(y, qn_fma(-d, y, 1.0f), y);
-#else
-    int32_t ones;
-    y = 1.0f / d;
-    memcpy(&ones, &d, sizeof ones);
-    memcpy(&bits, &y, sizeof bits);
-    bits -= (ones & 0x7FFFFF) == 0x7FFFFF;
-    memcpy(&y, &bits, sizeof y);
-    return d == d ? y : d;
-#endif
-}
-
 static inline float qn_sigmoid(float x)
 {
     float a = -x;
-    a = a > 87.0f ? 87.0f : a; /* NaN stays */
+    a = a > 88.0f ? 88.0f : a; /* NaN stays */
     a = a < -87.0f ? -87.0f : a;
-    return qn_reciprocal(1.0f + qn_exp(a));
+    return 1.0f / (1.0f + qn_exp(a));
 }
 
 /* Odd polynomial where |x| is small, else 1 - 2 / (e**2|x| + 1). */
@@ -250,7 +225,7 @@ static inline float qn_tanh(float x)
     p = qn_fma(p, u, -0.3333328f);
     p = qn_fma(p * u, a, a);
     twice = twice > 20.0f ? 20.0f : twice;
-    y = 1.0f - 2.0f * qn_reciprocal(qn_exp(twice) + 1.0f);
+    y = 1.0f - 2.0f / (qn_exp(twice) + 1.0f);
     y = a < 0.625f ? p : y;
     return copysignf(y, x);
 }

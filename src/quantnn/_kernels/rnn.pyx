@@ -2,7 +2,7 @@
 Recurrent layers with dynamically quantized or float16 weights: one direction of a layer, or one cell, in a call.
 
 Computes, with the products of dynamic.pyx, step by step over the rows that are still in the sequence,
-    ih = x W_ih^T + b_ih                        once for all steps: their rows share one scale
+    ih = x W_ih^T + b_ih                        all steps share one scale; as many at once as have room in the cache
     hh = h W_hh^T + b_hh                        at each step, over its rows
     LSTM     i, f, o = sigmoid(ih + hh), g = tanh(ih + hh);  c = f c + i g;  h = o tanh(c)
     GRU      r, z = sigmoid(ih + hh), n = tanh(ih + r hh);  h = (h - n) z + n
@@ -10,7 +10,7 @@ Computes, with the products of dynamic.pyx, step by step over the rows that are 
 each operation rounded to float32.
 
 Layout: the rows of a step lie together, the steps one behind the other: `sizes` are their numbers of rows, which never
-grow. x (rows, I), ih (rows, G H), h and c (rows of the first step, H), out (rows, D H) from column `first` on.
+grow. x (rows, I), h and c (rows of the first step, H), out (rows, D H) from column `first` on.
 Exactness: products as in dynamic.pyx; sigmoid and tanh of numerics.h are within 1.2e-7, and the same bits at every level.
 Parallel: inside the products.
 """
@@ -29,32 +29,46 @@ cdef enum:
 def layer(int kind, w_ih, w_hh, bint halves, const float[:, ::1] x, const int64_t[::1] sizes, float[:, ::1] ih,
           float[:, ::1] h, float[:, ::1] c, float[:, ::1] out, Py_ssize_t first, bint reverse, bint reduce_range,
           int ih_threads, int hh_threads):
-    """Leaves the last h and c in their arrays (c only of an LSTM). False if x or h is not finite, weights being bytes."""
-    cdef Py_ssize_t rows = x.shape[0], steps = sizes.shape[0], n = h.shape[1], start, step, t, count, r
-    cdef Product of_x = Product(w_ih, halves, rows), of_h = Product(w_hh, halves, h.shape[0])
-    cdef bint finite = True
+    """Leaves the last h and c in their arrays (c only of an LSTM). False if x or h is not finite, weights being bytes.
+
+    ih is room for the products of some steps, at least of one.
+    """
+    cdef Py_ssize_t steps = sizes.shape[0], n = h.shape[1], room = ih.shape[0], done = 0, ready = 0
+    cdef Py_ssize_t count, start, ih_start = 0, r, t
+    cdef Product of_x = Product(w_ih, halves, room), of_h = Product(w_hh, halves, h.shape[0])
+    cdef const float *base = NULL
+    cdef bint finite
+    cdef Qparams qx, qh
     cdef float *gates = NULL
-    if rows == 0 or n == 0:
+    if x.shape[0] == 0 or n == 0:
         return True
-    gates = <float *>malloc(max(h.shape[0] * of_h.n, 1) * sizeof(float))
+    if x.shape[1] > 0:
+        base = &x[0, 0]
+    gates = <float *>malloc(h.shape[0] * of_h.n * sizeof(float))
     if gates == NULL:
         raise MemoryError(f"cannot allocate the gates of {h.shape[0]} rows")
     with nogil:
-        finite = of_x.run(&x[0, 0] if x.shape[1] > 0 else NULL, rows, &ih[0, 0], of_x.n, False, reduce_range, ih_threads)
-        start = rows if reverse else 0
-        for step in range(steps if finite else 0):
-            t = steps - 1 - step if reverse else step
-            count = sizes[t]
-            if reverse:
-                start -= count
-            finite = of_h.run(&h[0, 0], count, gates, of_h.n, False, reduce_range, hh_threads)
+        finite = of_x.find(base, x.shape[0], reduce_range, &qx, ih_threads)
+        for t in range(steps if finite else 0):
+            # rows of x that are done, and those whose products are ready; in reverse they are counted from the end
+            count = sizes[steps - 1 - t if reverse else t]
+            if done == ready:
+                r = t
+                while r < steps and ready + sizes[steps - 1 - r if reverse else r] <= done + room:
+                    ready += sizes[steps - 1 - r if reverse else r]
+                    r += 1
+                ih_start = x.shape[0] - ready if reverse else done
+                of_x.multiply(base + ih_start * of_x.k, ready - done, &ih[0, 0], of_x.n, False, qx, ih_threads)
+            finite = of_h.find(&h[0, 0], count, reduce_range, &qh, hh_threads)
             if not finite:
                 break
+            of_h.multiply(&h[0, 0], count, gates, of_h.n, False, qh, hh_threads)
+            start = x.shape[0] - done - count if reverse else done
             for r in range(count):
-                cell(kind, gates + r * of_h.n, &ih[start + r, 0], &h[r, 0], &c[r, 0] if kind == LSTM else NULL, n)
+                cell(kind, gates + r * of_h.n, &ih[start - ih_start + r, 0], &h[r, 0],
+                     &c[r, 0] if kind == LSTM else NULL, n)
                 memcpy(&out[start + r, first], &h[r, 0], n * sizeof(float))
-            if not reverse:
-                start += count
+            done += count
     free(gates)
     return finite
 

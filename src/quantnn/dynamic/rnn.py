@@ -62,14 +62,14 @@ def _script_state(value: Any) -> Any:
     return value
 
 
-def _load_packed(key: str, value: Any, shape: tuple[int, int]) -> _rnn.Packed:
+def _load_packed(value: Any, shape: tuple[int, int]) -> _rnn.Packed:
     """Packed weights of a state dict: (weight, bias)."""
     state = _script_state(value)
     if not (isinstance(state, tuple) and len(state) == 2):
-        raise TypeError(f"{key} must be a tuple (weight, bias); got {_checks.kind(value)}")
+        raise TypeError(f"there must be a tuple (weight, bias); got {_checks.kind(value)}")
     weight, bias = (from_torch(v) for v in state)
     if tuple(getattr(weight, "shape", shape)) != shape:
-        raise ValueError(f"size mismatch for {key}: the weight must have shape {shape}; got {tuple(weight.shape)}")
+        raise ValueError(f"size mismatch: the weight must have shape {shape}; got {tuple(weight.shape)}")
     return _pack(weight, bias)
 
 
@@ -80,7 +80,7 @@ def _save_params(params: _rnn.CellParams) -> tuple[Any, ...]:
     return "quantized_dynamic", [bias for _, bias in packed], [], [int(params.reduce_range)], packed
 
 
-def _load_params(key: str, value: Any, shapes: tuple[tuple[int, int], tuple[int, int]]) -> _rnn.CellParams:
+def _load_params(value: Any, shapes: tuple[tuple[int, int], tuple[int, int]]) -> _rnn.CellParams:
     """A cell's parameters of a state dict: (kind, biases, scales, [reduce_range], [packed weights])."""
     state = _script_state(value)
     if not (
@@ -91,8 +91,8 @@ def _load_params(key: str, value: Any, shapes: tuple[tuple[int, int], tuple[int,
         and isinstance(state[4], (list, tuple))
         and len(state[4]) == 2
     ):
-        raise TypeError(f"{key} must be the state of a dynamically quantized cell; got {_checks.kind(value)}")
-    ih, hh = (_load_packed(key, packed, shape) for packed, shape in zip(state[4], shapes, strict=True))
+        raise TypeError(f"there must be the state of a dynamically quantized cell; got {_checks.kind(value)}")
+    ih, hh = (_load_packed(packed, shape) for packed, shape in zip(state[4], shapes, strict=True))
     return _params(ih, hh, any(bool(v) for v in state[3]))
 
 
@@ -129,9 +129,9 @@ class PackedParameter(Module):
             ih, hh = self.param.w_ih, self.param.w_hh
             shapes = (ih.out_features, ih.in_features), (hh.out_features, hh.in_features)
             try:
-                self.param = _load_params(key, state_dict.pop(key), shapes)
+                self.param = _load_params(state_dict.pop(key), shapes)
             except (TypeError, ValueError) as e:
-                error_msgs.append(str(e))
+                error_msgs.append(f"{key}: {e}")
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
@@ -671,13 +671,12 @@ class RNNCellBase(Module):
             Naming what is missing or wrong.
         """
         op = f"{type(self).__name__}.set_weight_bias"
-        if not isinstance(weight_bias_dict, Mapping) or not all(
-            isinstance(weight_bias_dict.get(key), Mapping) for key in ("weight", "bias")
-        ):
-            raise TypeError(
-                f"{op}: weight_bias_dict must be a dict of two dicts, weight and bias; "
-                f"got {_checks.kind(weight_bias_dict)}"
-            )
+        if not isinstance(weight_bias_dict, Mapping):
+            raise TypeError(f"{op}: weight_bias_dict must be a dict; got {_checks.kind(weight_bias_dict)}")
+        for key in ("weight", "bias"):
+            if not isinstance(weight_bias_dict.get(key), Mapping):
+                got = _checks.kind(weight_bias_dict.get(key))
+                raise TypeError(f"{op}: weight_bias_dict must hold the dicts weight and bias; got {got} for {key}")
         weights, biases = weight_bias_dict["weight"], weight_bias_dict["bias"]
         packed = [
             _packed_of(op, weights, biases, f"weight_{what}", f"bias_{what}", (old.out_features, old.in_features))
@@ -706,9 +705,9 @@ class RNNCellBase(Module):
                 missing_keys.append(key)
                 continue
             try:
-                setattr(self, name, _load_packed(key, state_dict.pop(key), (old.out_features, old.in_features)))
+                setattr(self, name, _load_packed(state_dict.pop(key), (old.out_features, old.in_features)))
             except (TypeError, ValueError) as e:
-                error_msgs.append(str(e))
+                error_msgs.append(f"{key}: {e}")
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )

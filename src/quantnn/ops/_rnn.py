@@ -21,6 +21,9 @@ from ._linear import PackedLinear
 LSTM, GRU, TANH, RELU = range(4)
 _GATES = (4, 3, 1, 1)
 
+# gates of the input that are computed together: so many stay in the second-level cache
+_ROOM = 1 << 16
+
 Packed = PackedLinear | PackedLinearFp16
 
 
@@ -131,11 +134,12 @@ def _layer(
                 f"{op}: the {name} weights must have shape {(gates, size)}, of hidden size {hidden}; "
                 f"got {(w.out_features, w.in_features)}"
             )
-    ih = _layout.empty((rows, gates), np.float32)
+    room = min(rows, max(steps.batch, 32, _ROOM // max(gates, 1)))
+    ih = _layout.empty((room, gates), np.float32)
     halves = type(w_ih) is PackedLinearFp16
     finite = kernels.rnn.layer(
         kind, w_ih._kernel, w_hh._kernel, halves, x, steps.sizes, ih, h, c, out, first, reverse, params.reduce_range,
-        threads_for(ih.size * x.shape[1], w_ih), threads_for(steps.batch * gates * hidden, w_hh),
+        threads_for(room * gates * x.shape[1], w_ih), threads_for(steps.batch * gates * hidden, w_hh),
     )  # fmt: skip
     if not finite:
         raise ValueError(f"{op}: input and hidden state must hold finite numbers only; got some that are not")
