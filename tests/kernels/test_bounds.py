@@ -73,11 +73,12 @@ def test_conv_transpose(name, level, rng, at_the_end):
         packed = getattr(quantnn.ops, f"conv_transpose{ndim}d_prepack")(qw, None, *transposed.geometry_of(name))
         run = getattr(quantnn.ops, f"conv_transpose{ndim}d")
         want = run(quantnn.make_per_tensor_quantized_tensor(x, 0.1, 3), packed, 0.5, 7).int_repr()
-        plain = np.ascontiguousarray(np.moveaxis(want, 1, -1)).reshape(n, *(1,) * (3 - ndim), *want.shape[2:], k)
-        last = at_the_end(np.ascontiguousarray(np.moveaxis(x, 1, -1)).reshape(n, *(1,) * (3 - ndim), *size, c))
+        lead = (1,) * (3 - ndim)
+        shapes = (n, *lead, *size, c), (n, *lead, *want.shape[2:], k)
+        plain, last = np.moveaxis(want, 1, -1).ravel(), at_the_end(np.moveaxis(x, 1, -1).ravel())
         for threads in (1, 2):
             out = at_the_end(np.zeros(plain.shape, np.uint8))
-            packed._run(packed._kernel, last, out, 0.1, 3, 0.5, 7, threads)
+            packed._run(packed._kernel, last, out, *shapes, 0.1, 3, 0.5, 7, threads)
             assert np.array_equal(out, plain)
 
 

@@ -23,16 +23,12 @@ from cython.parallel cimport prange
 from libc.stdlib cimport malloc
 from numerics cimport cut, qn_add, qn_mul
 
-include "panels.pxi"
+include "pixels.pxi"
 
 cdef enum:
-    RUN = 96  # pixels of a run: a multiple of every tile's rows
     NARROW = 16  # rows of output pixels that are shorter do not fill a tile:
     DENSE = 1 << 18  # their bytes are gathered, if those of a run fit in the second-level cache beside the weights
-    IMAGES = 1 << 20  # at most about this many bytes of images at a time: their copies stay in the cache
     WEIGHTS = 1 << 20  # with more bytes of weights than this a run has LONG pixels, for they come from far
-    LONG = 1024
-    TABLE = 16384  # at most about this many pointers in a run's table
 
 
 def merged(Py_ssize_t groups, Py_ssize_t n, Py_ssize_t c):
@@ -176,27 +172,6 @@ cdef int _images(Conv w, Columns columns, qn_panel p, Image image, Py_ssize_t n,
     return 0
 
 
-cdef void _prepare(Packed k, const Image *image, const uint8_t *x, uint8_t *copy, int32_t zx, Py_ssize_t rows) noexcept nogil:
-    # image rows from x on with their padding, which holds zx; groups filled up (with anything, their weights are 0)
-    cdef Py_ssize_t r, i, g, cg = image.channels // k.groups, pad = image.pad * image.pixel
-    cdef Py_ssize_t width = image.width - 2 * image.pad
-    for r in range(rows):
-        memset(copy, zx, pad)
-        copy += pad
-        if image.group == cg:
-            memcpy(copy, x, width * image.channels)
-            copy += width * image.channels
-            x += width * image.channels
-        else:
-            for i in range(width * k.groups):
-                memcpy(copy, x, cg)
-                memset(copy + cg, zx, image.group - cg)
-                x += cg
-                copy += image.group
-        memset(copy, zx, pad)
-        copy += pad
-
-
 cdef Py_ssize_t _row_of(Conv w, const Image *image, Py_ssize_t q, bint last) noexcept nogil:
     # the first image row that output pixel q needs, or the one behind the last
     cdef Py_ssize_t h = q // image.out_width % image.out_height * w.sh - w.ph
@@ -235,7 +210,9 @@ cdef int _tasks(Conv w, Packed k, Columns columns, qn_panel p, Image image, int3
     cdef uint8_t *dense = <uint8_t *>scratch + table_size
     cdef uint8_t *copy = dense + dense_size
     if image.copied:
-        _prepare(k, &image, image.data + row0 * (image.width - 2 * image.pad) * image.channels, copy, zx, rows)
+        i = image.width - 2 * image.pad
+        copy_rows(image.data + row0 * i * image.channels, copy, zx, rows, i, k.groups, image.channels // k.groups,
+                  image.group, image.pad, image.pad)
         image.data = copy - row0 * image.row
     p.taps = 1 if image.dense else k.taps
     p.k4 = image.dense // 4 if image.dense else k.k4
@@ -259,7 +236,7 @@ cdef int _tasks(Conv w, Packed k, Columns columns, qn_panel p, Image image, int3
             else:
                 lead = width - q0 % width
             if k.zw != NULL:
-                _sum(k, g * image.group, q1 - q0, table, image.run, sums)
+                sum_pixels(k, g * image.group, q1 - q0, table, image.run, sums)
             if image.dense:
                 lead = q1 - q0
                 _gather(k, g * image.group, q1 - q0, table, image.run, dense)
@@ -279,10 +256,8 @@ cdef void _point(Conv w, const Image *image, Py_ssize_t q0, Py_ssize_t q1, const
     # table[tap * run + i] = where tap lies for output pixel q0 + i, one output row's part of q0..q1 after the other;
     # of evenly spaced pixels only for those that a tile begins with, if nothing else needs them
     cdef bint sparse = image.even and not image.dense and w.packed.taps > 1 and w.packed.zw == NULL
-    cdef Py_ssize_t q = q0, n, od, oh, ow, count, a, b, c, d, h, tap, i, lo, hi, taps_w = 1 if w.rows else w.kw
+    cdef Py_ssize_t q = q0, n, od, oh, ow, count, a, b, c, d, h, tap, taps_w = 1 if w.rows else w.kw
     cdef const uint8_t *row
-    cdef const uint8_t **cell
-    cdef Py_ssize_t step = w.sw * image.pixel, x0
     while q < q1:
         ow = q % image.out_width
         oh = q // image.out_width % image.out_height
@@ -294,35 +269,13 @@ cdef void _point(Conv w, const Image *image, Py_ssize_t q0, Py_ssize_t q1, const
             d = od * w.sd - w.pd + a * w.dd
             for b in range(w.kh):
                 h = oh * w.sh - w.ph + b * w.dh
-                if d < 0 or d >= image.depth or h < 0 or h >= image.height:
-                    for c in range(taps_w):
-                        cell = table + (tap + c) * run + (q - q0)
-                        for i in range(count):
-                            cell[i] = image.outside
-                elif sparse:
-                    row = image.data + ((n * image.depth + d) * image.height + h) * image.width * image.pixel
-                    for c in range(taps_w):
-                        cell = table + (tap + c) * run + (q - q0)
-                        x0 = ow * w.sw + image.pad - w.pw + c * w.dw
-                        i = 0
-                        while i < count:
-                            cell[i] = row + x0 * image.pixel + i * step
-                            i += qn_part(count - i)
-                else:
-                    row = image.data + ((n * image.depth + d) * image.height + h) * image.width * image.pixel
-                    for c in range(taps_w):
-                        cell = table + (tap + c) * run + (q - q0)
-                        x0 = ow * w.sw + image.pad - w.pw + c * w.dw
-                        # pixels lo..hi of these lie inside
-                        lo = 0 if x0 >= 0 else min((-x0 + w.sw - 1) // w.sw, count)
-                        hi = 0 if x0 >= image.width else min((image.width - 1 - x0) // w.sw + 1, count)
-                        for i in range(lo):
-                            cell[i] = image.outside
-                        for i in range(lo, hi):
-                            cell[i] = row + x0 * image.pixel + i * step
-                        for i in range(max(lo, hi), count):
-                            cell[i] = image.outside
-                tap += taps_w
+                row = NULL
+                if 0 <= d < image.depth and 0 <= h < image.height:
+                    row = image.data + ((n * image.depth + d) * image.height + h) * image.row
+                for c in range(taps_w):
+                    point_row(table + tap * run + (q - q0), count, row, image.outside,
+                              ow * w.sw + image.pad - w.pw + c * w.dw, w.sw, image.width, image.pixel, sparse)
+                    tap += 1
         q += count
 
 
@@ -336,16 +289,3 @@ cdef void _gather(Packed k, Py_ssize_t x_offset, Py_ssize_t count, const uint8_t
                 memcpy(dense + tap * k.c + j, table[tap * run + i] + x_offset + j, 64)
         table[i] = dense
         dense += k.taps * k.c
-
-
-cdef void _sum(Packed k, Py_ssize_t x_offset, Py_ssize_t count, const uint8_t **table, Py_ssize_t run,
-               int32_t *sums) noexcept nogil:
-    # sums[i] = the sum of pixel i's bytes over all taps
-    cdef Py_ssize_t i, j, tap
-    cdef int32_t s
-    for i in range(count):
-        s = 0
-        for tap in range(k.taps):
-            for j in range(k.c):
-                s += table[tap * run + i][x_offset + j]
-        sums[i] = s

@@ -26,19 +26,15 @@ from cython.parallel cimport prange
 from libc.stdlib cimport malloc
 from numerics cimport cut, qn_add, qn_mul
 
-include "panels.pxi"
+include "pixels.pxi"
 
 cdef extern from "simd.h" nogil:
     void qn_copy_rows(const uint8_t *x, Py_ssize_t x_step, uint8_t *out, Py_ssize_t out_step, Py_ssize_t rows,
                       Py_ssize_t n) noexcept
 
 cdef enum:
-    RUN = 96  # cells of a run: a multiple of every tile's rows
-    LONG = 1024  # where a tile takes so many rows that weights, not pixels, have to stay near
     TILE = 16  # pixels of a stretch that a tile takes; it takes two stretches
     BUFFERED = 128  # with fewer groups of four products to an output moving it costs more than half a tile
-    IMAGES = 1 << 20  # at most about this many bytes of images at a time: their copies stay in the cache
-    TABLE = 16384  # at most about this many pointers in a run's table
 
 
 # The geometry of one axis. Taps of a class have the same (tap * dilation) % stride, their residue.
@@ -241,41 +237,41 @@ cdef struct Run:
     qn_work work
 
 
-def conv_transpose(ConvTranspose w, const uint8_t[:, :, :, :, ::1] x, uint8_t[:, :, :, :, ::1] out, double sx,
+def conv_transpose(ConvTranspose w, const uint8_t[::1] x, uint8_t[::1] out, tuple shape, tuple out_shape, double sx,
                    int32_t zx, double so, int32_t zo, int threads):
-    cdef Py_ssize_t first, count, n = x.shape[0]
-    if out.shape[0] * out.shape[1] * out.shape[2] * out.shape[3] * out.shape[4] == 0:
+    """x and out flat, of the shapes (N, D, H, W, C) and (N, D, H, W, K)."""
+    cdef Py_ssize_t first, count, n, size, out_size
+    cdef Image image
+    if out.shape[0] == 0:
         return
+    n, image.size[0], image.size[1], image.size[2], image.channels = shape
+    n, image.out[0], image.out[1], image.out[2], image.out_channels = out_shape
+    size, out_size = x.shape[0] // n, out.shape[0] // n
     cdef Constants constants = w.constants(sx, zx, so)
     cdef qn_panel p
     p.zo = zo
     p.lo = 0
-    count = max(1, IMAGES // max(1, x.shape[1] * x.shape[2] * x.shape[3] * x.shape[4]))
+    count = max(1, IMAGES // max(1, size))
     for first in range(0, n, count):
-        _images(w, constants, p, x[first:min(first + count, n)], out[first:min(first + count, n)], zx, threads)
+        image.data = &x[0] + first * size if size > 0 else NULL
+        _images(w, constants, p, image, min(count, n - first), &out[first * out_size], zx, threads)
 
 
-cdef int _images(ConvTranspose w, Constants constants, qn_panel p, const uint8_t[:, :, :, :, ::1] x,
-                 uint8_t[:, :, :, :, ::1] out, int32_t zx, int threads) except -1:
+cdef int _images(ConvTranspose w, Constants constants, qn_panel p, Image image, Py_ssize_t n, uint8_t *out, int32_t zx,
+                 int threads) except -1:
+    # n images, of which `image` has the sizes and the data
     cdef Packed k = w.packed[0]
-    cdef Py_ssize_t n = x.shape[0], c = x.shape[4], cg = c // k.groups, a, most, rows_of_run, tasks, size, bytes_in
+    cdef Py_ssize_t cg = image.channels // k.groups, a, most, rows_of_run, tasks, size
     cdef uint8_t *outside
-    cdef Image image
     cdef Axis *axis
     cdef int t, failed = 0
-    bytes_in = n * x.shape[1] * x.shape[2] * x.shape[3] * c
-    image.data = &x[0, 0, 0, 0, 0] if bytes_in > 0 else NULL
     image.rows = n
     for a in range(3):
         axis = &w.axes[a]
-        image.size[a] = x.shape[1 + a]
-        image.out[a] = out.shape[1 + a]
         image.first[a] = axis.padding // axis.stride
         image.cells[a] = (axis.padding + image.out[a] - 1) // axis.stride - image.first[a] + 1
         if a < 2:
             image.rows *= image.cells[a]
-    image.channels = c
-    image.out_channels = out.shape[4]
     image.group = (cg + 3) // 4 * 4
     image.pixel = image.group * k.groups
     image.even = image.left = image.right = 0
@@ -283,7 +279,8 @@ cdef int _images(ConvTranspose w, Constants constants, qn_panel p, const uint8_t
         _pad(&w.axes[2], &image)
     image.row = (image.left + image.size[2] + image.right) * image.pixel
     image.copied = k.k4 * 4 > cg or image.left + image.right > 0
-    p.narrow = QN_NARROW and zx < 128 and qn_is_narrow(image.data, bytes_in)
+    p.narrow = QN_NARROW and zx < 128 and qn_is_narrow(
+        image.data, n * image.size[0] * image.size[1] * image.size[2] * image.channels)
 
     # runs of whole rows of cells, or of pieces of one; about equally many in each
     most = LONG if image.even else RUN
@@ -312,11 +309,11 @@ cdef int _images(ConvTranspose w, Constants constants, qn_panel p, const uint8_t
     image.outside = outside
     if threads == 1:
         with nogil:
-            failed = _tasks(w, k, constants, p, &image, zx, 0, tasks, &out[0, 0, 0, 0, 0])
+            failed = _tasks(w, k, constants, p, &image, zx, 0, tasks, out)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
             failed += _tasks(w, k, constants, p, &image, zx, cut(tasks, t, threads, 1), cut(tasks, t + 1, threads, 1),
-                             &out[0, 0, 0, 0, 0])
+                             out)
     free(outside)
     if failed:
         raise MemoryError(f"conv_transpose: cannot allocate {image.rows} rows of {image.row} bytes")
@@ -337,26 +334,6 @@ cdef void _pad(const Axis *axis, Image *image) noexcept nogil:
         image.left = left
         image.right = right
         image.even = image.pixel
-
-
-cdef void _prepare(Packed k, const Image *image, const uint8_t *x, uint8_t *copy, int32_t zx, Py_ssize_t rows) noexcept nogil:
-    # image rows from x on with their padding, which holds zx; groups filled up (with anything, their weights are 0)
-    cdef Py_ssize_t r, i, cg = image.channels // k.groups, width = image.size[2]
-    for r in range(rows):
-        memset(copy, zx, image.left * image.pixel)
-        copy += image.left * image.pixel
-        if image.group == cg:
-            memcpy(copy, x, width * image.channels)
-            copy += width * image.channels
-            x += width * image.channels
-        else:
-            for i in range(width * k.groups):
-                memcpy(copy, x, cg)
-                memset(copy + cg, zx, image.group - cg)
-                x += cg
-                copy += image.group
-        memset(copy, zx, image.right * image.pixel)
-        copy += image.right * image.pixel
 
 
 cdef Py_ssize_t _row_of(ConvTranspose w, const Image *image, Py_ssize_t r, bint last) noexcept nogil:
@@ -400,7 +377,8 @@ cdef int _tasks(ConvTranspose w, Packed k, Constants constants, qn_panel p, cons
     run.buffer = <uint8_t *>run.table + table_size
     cdef uint8_t *copy = run.buffer + buffer_size
     if image.copied:
-        _prepare(k, &image, image.data + row0 * image.size[2] * image.channels, copy, zx, rows)
+        copy_rows(image.data + row0 * image.size[2] * image.channels, copy, zx, rows, image.size[2], k.groups,
+                  image.channels // k.groups, image.group, image.left, image.right)
         image.data = copy - row0 * image.row
     qn_begin(&run.work)
     for task in range(start, stop):
@@ -470,7 +448,7 @@ cdef void _run_part(ConvTranspose w, Packed k, Columns columns, qn_panel *p, con
         if k.zw != NULL and g != summed:
             summed = g
             qn_flush(&run.work)
-            _sum(k, p.x_offset, stretches * count, run.table, image.run, run.sums)
+            sum_pixels(k, p.x_offset, stretches * count, run.table, image.run, run.sums)
         first = k.first_vector(panel % k.panels)
         nv = k.first_vector(panel % k.panels + 1) - first
         column = g * k.n + first * QN_LANES
@@ -502,47 +480,17 @@ cdef void _point(ConvTranspose w, const Image *image, const Phase *phases, Py_ss
     # tile begins with
     cdef Py_ssize_t at_h = image.first[1] + r % image.cells[1]
     cdef Py_ssize_t at_d = image.first[0] + r // image.cells[1] % image.cells[0]
-    cdef Py_ssize_t n = r // (image.cells[1] * image.cells[0]), a, b, c, d, h, v, i, lo, hi
+    cdef Py_ssize_t n = r // (image.cells[1] * image.cells[0]), width = image.left + image.size[2] + image.right
+    cdef Py_ssize_t a, b, c, d, h, x
     cdef const uint8_t *row
     for a in range(phases[0].taps):
         d = at_d + _shift(&w.axes[0], phases[0].residue, phases[0].tap[a])
         for b in range(phases[1].taps):
             h = at_h + _shift(&w.axes[1], phases[1].residue, phases[1].tap[b])
-            if d < 0 or d >= image.size[0] or h < 0 or h >= image.size[1]:
-                for c in range(phases[2].taps):
-                    for i in range(count):
-                        table[i] = image.outside
-                    table += run
-                continue
-            row = image.data + ((n * image.size[0] + d) * image.size[1] + h) * image.row
+            row = NULL
+            if 0 <= d < image.size[0] and 0 <= h < image.size[1]:
+                row = image.data + ((n * image.size[0] + d) * image.size[1] + h) * image.row
             for c in range(phases[2].taps):
-                v = left + _shift(&w.axes[2], phases[2].residue, phases[2].tap[c]) + image.left
-                if sparse:
-                    i = 0
-                    while i < count:
-                        table[i] = row + (v + i) * image.pixel
-                        i += qn_part(count - i)
-                else:
-                    # pixels lo..hi of these lie inside
-                    lo = max(0, min(-v, count))
-                    hi = max(lo, min(image.left + image.size[2] + image.right - v, count))
-                    for i in range(lo):
-                        table[i] = image.outside
-                    for i in range(lo, hi):
-                        table[i] = row + (v + i) * image.pixel
-                    for i in range(hi, count):
-                        table[i] = image.outside
+                x = left + _shift(&w.axes[2], phases[2].residue, phases[2].tap[c]) + image.left
+                point_row(table, count, row, image.outside, x, 1, width, image.pixel, sparse)
                 table += run
-
-
-cdef void _sum(Packed k, Py_ssize_t x_offset, Py_ssize_t count, const uint8_t **table, Py_ssize_t run,
-               int32_t *sums) noexcept nogil:
-    # sums[i] = the sum of pixel i's bytes over all taps
-    cdef Py_ssize_t i, j, tap
-    cdef int32_t s
-    for i in range(count):
-        s = 0
-        for tap in range(k.taps):
-            for j in range(k.c):
-                s += table[tap * run + i][x_offset + j]
-        sums[i] = s

@@ -4,50 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from .. import _checks, _layout, _threads
+from .. import _checks
 from .._dispatch import kernels
-from .._form import Form, channels_last, laid, lies
-from ..tensor import QTensor, formed, per_tensor_affine, quint8
-from ._packing import check_weight, keep_plan, unpacked
+from .._form import Form
+from ..tensor import QTensor, per_tensor_affine, quint8
+from ._linear import PackedLinear
+from ._packing import SIZES, ConvPlan, PackedNd, check_image, check_weight, conv_plan, keep_plan, own_weights, unpacked
 
 # multiply-adds of a depthwise convolution that are worth a thread of their own
 _GRAIN_DEPTHWISE = 1 << 19
 
-# of a weight with merged groups, what belongs to a group's own inputs; einsum gives a view
-_OWN = "gmnkmc->gmnkc"
 
-_SIZES = {1: "(N, C, L)", 2: "(N, C, H, W)", 3: "(N, C, D, H, W)"}
-
-
-class PackedConv:
+class PackedConv(PackedNd):
     """The packed weight, bias and geometry of a convolution: what `conv2d_prepack` and its like make.
 
     Immutable, and bound to the instruction-set level that packed it. It pickles as its weight, bias and geometry.
     """
 
-    __slots__ = (
-        "_bias",
-        "_depthwise",
-        "_kernel",
-        "_merged",
-        "_per_channel",
-        "_plans",
-        "_run",
-        "_scale",
-        "_zero_point",
-        "dilation",
-        "groups",
-        "in_channels",
-        "kernel_size",
-        "ndim",
-        "out_channels",
-        "padding",
-        "stride",
-    )  # fmt: skip
+    __slots__ = ("_depthwise", "_layers")
+
+    _layers: tuple[PackedLinear, ...] | None  # the same weights as a linear layer for each group, once they are needed
 
     def __init__(
         self,
@@ -62,13 +42,9 @@ class PackedConv:
     ) -> None:
         op = op or f"conv{ndim}d_prepack"
         w = check_weight(op, weight, bias, ndim + 2, "(K, C / groups, *kernel)")
-        self.ndim = ndim
-        self.stride = _checks.integers(op, "stride", stride, ndim, 1)
-        self.padding = _checks.integers(op, "padding", padding, ndim, 0)
-        self.dilation = _checks.integers(op, "dilation", dilation, ndim, 1)
+        self._keep(op, ndim, w, stride, padding, dilation)
         self.groups = _checks.integer(op, "groups", groups, 1)
         self.out_channels, c = w.ints.shape[:2]
-        self.kernel_size = w.ints.shape[2:]
         self.in_channels = c * self.groups
         if w.ints.size == 0:
             raise ValueError(f"{op}: weight must have no dimension of size 0; got shape {w.ints.shape}")
@@ -76,9 +52,7 @@ class PackedConv:
             raise ValueError(
                 f"{op}: weight's output channels must be divisible by groups; got {self.out_channels} and {self.groups}"
             )
-        self._scale, self._zero_point, self._per_channel = w.scale, w.zero_point, w.per_channel
-        self._plans: dict[Form, _Plan] = {}
-        self._bias = None if w.bias is None else w.bias.copy()
+        self._layers = None
         self._depthwise = self.groups > 1 and c == 1 and self.out_channels == self.groups
         ints = np.ascontiguousarray(np.moveaxis(w.ints, 1, -1)).reshape(-1)
         lead = 3 - ndim  # a conv1d is a conv3d with a depth and a height of one
@@ -92,19 +66,9 @@ class PackedConv:
             self._kernel = kernels.depthwise.Depthwise(ints, self.groups, *columns, *geometry)
         else:
             self._run = kernels.conv.conv
-            n = self.out_channels // self.groups
-            self._merged = m = kernels.conv.merged(self.groups, n, c)
-            if m > 1:
-                wide = np.empty(self._wide(m), np.int8)
-                wide[...] = w.zero_point.reshape(self.groups // m, m, n, 1, 1, 1)
-                np.einsum(_OWN, wide)[...] = ints.reshape(self.groups // m, m, n, -1, c)
-                ints = wide.reshape(-1)
-            self._kernel = kernels.conv.Conv(ints, self.groups // m, m * n, m * c, *columns, *geometry)
-
-    def _wide(self, m: int) -> tuple[int, ...]:
-        """The weight's shape with every m groups made one: (groups, m, outputs, taps, m, inputs)."""
-        n, c = self.out_channels // self.groups, self.in_channels // self.groups
-        return self.groups // m, m, n, math.prod(self.kernel_size), m, c
+            wide = self._merge(ints)
+            groups, m, n = wide.shape[:3]
+            self._kernel = kernels.conv.Conv(wide.reshape(-1), groups, m * n, m * c, *columns, *geometry)
 
     def unpack(self) -> tuple[QTensor, np.ndarray | None]:
         """The weight (K, C / groups, *kernel) in channels-last order, scales in float32, and the bias or None."""
@@ -113,12 +77,12 @@ class PackedConv:
             ints = np.empty(self.out_channels * math.prod(self.kernel_size), np.int8)
             self._kernel.unpack(ints)
         else:
-            wide = np.empty(self._wide(self._merged), np.int8)
+            wide = np.empty(self._wide(), np.int8)
             self._kernel.packed.unpack(wide.reshape(-1))
-            ints = np.einsum(_OWN, wide)
+            ints = own_weights(wide)
         ints = ints.reshape(self.out_channels, *self.kernel_size, c)
-        bias = None if self._bias is None else self._bias.copy()
-        return unpacked(np.moveaxis(ints, -1, 1), self._scale, self._zero_point, self._per_channel), bias
+        weight = unpacked(np.moveaxis(ints, -1, 1), self._scale, self._zero_point, self._per_channel)
+        return weight, self._bias_copy()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PackedConv, (self.ndim, *self.unpack(), self.stride, self.padding, self.dilation, self.groups)
@@ -141,35 +105,13 @@ def conv_output_size(
     return out
 
 
-class _Plan(NamedTuple):
-    """What a convolution does with inputs of one form."""
-
-    order: tuple[int, ...] | None  # the axes by which the input is read; None: as it lies
-    x: tuple[int, ...]  # (N, D, H, W, C)
-    out: tuple[int, ...]  # (N, D, H, W, K)
-    form: Form  # of the result
-    threads: int  # at most
-
-
-def _plan(op: str, packed: PackedConv, x: Form) -> _Plan:
+def _plan(op: str, packed: PackedConv, x: Form) -> ConvPlan:
     """Check an input's shape and plan for it."""
-    ndim, shape = packed.ndim, x.shape
-    if len(shape) != ndim + 2:
-        raise ValueError(f"{op}: input must have shape {_SIZES[ndim]}; got {shape}")
-    if shape[1] != packed.in_channels:
-        raise ValueError(f"{op}: input must have {packed.in_channels} channels; got shape {shape}")
-    size = conv_output_size(op, shape[2:], packed.kernel_size, packed.stride, packed.padding, packed.dilation)
-    y = (shape[0], *size, packed.out_channels)
-    lead = (1,) * (3 - ndim)
-    work = math.prod(y) * packed.in_channels // packed.groups * math.prod(packed.kernel_size)
-    order = channels_last(ndim + 2)
-    return _Plan(
-        None if lies(shape, x.strides, order, 1) else order,
-        (shape[0], *lead, *shape[2:], shape[1]),
-        (shape[0], *lead, *y[1:]),
-        laid(quint8, (shape[0], packed.out_channels, *size), order),
-        max(1, work // (_GRAIN_DEPTHWISE if packed._depthwise else kernels.grain)),
-    )
+    check_image(op, packed, x.shape)
+    size = conv_output_size(op, x.shape[2:], packed.kernel_size, packed.stride, packed.padding, packed.dilation)
+    outputs = x.shape[0] * math.prod(size) * packed.out_channels
+    work = outputs * packed.in_channels // packed.groups * math.prod(packed.kernel_size)
+    return conv_plan(packed, x, size, work // (_GRAIN_DEPTHWISE if packed._depthwise else kernels.grain))
 
 
 def run_conv(op: str, ndim: int, x: QTensor, packed: PackedConv, scale: float, zero_point: int, relu: bool) -> QTensor:
@@ -181,19 +123,7 @@ def run_conv(op: str, ndim: int, x: QTensor, packed: PackedConv, scale: float, z
     scale, zero_point = _checks.qparams(op, scale, zero_point, quint8)
     form = x._form or x._formed()
     plan = packed._plans.get(form) or keep_plan(packed._plans, form, _plan(op, packed, form))
-    order, shape, out_shape, result, threads = plan
-    block = x._block if order is None else _layout.ordered(x._ints, order)
-    try:
-        out = _layout.empty((result.size,), result.numpy)
-    except (ValueError, MemoryError) as e:
-        raise MemoryError(
-            f"{op}: an output of shape {result.shape}, channels last, is too large; the padding is {packed.padding}"
-        ) from e
-    packed._run(
-        packed._kernel, block, out, shape, out_shape,
-        x._scale, x._zero_point, scale, zero_point, relu, _threads.at_most(threads),
-    )  # fmt: skip
-    return formed(out, result, scale, zero_point)
+    return packed._run_plan(op, plan, "padding", x, scale, zero_point, relu)
 
 
 def _prepack_doc(ndim: int) -> str:
@@ -231,7 +161,7 @@ def _conv_doc(ndim: int, relu: bool) -> str:
     Parameters
     ----------
     x : QTensor
-        quint8, shape {_SIZES[ndim]}, in any memory order (channels-last needs no copy).
+        quint8, shape {SIZES[ndim]}, in any memory order (channels-last needs no copy).
     packed : PackedConv
         From `conv{ndim}d_prepack`.
     scale, zero_point : float, int

@@ -4,47 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from .. import _checks, _layout, _threads
+from .. import _checks
 from .._dispatch import kernels
-from .._form import Form, channels_last, laid, lies
-from ..tensor import QTensor, formed, per_tensor_affine, quint8
-from ._packing import check_weight, keep_plan, unpacked
-
-# of a weight with merged groups, what belongs to a group's own inputs; einsum gives a view
-_OWN = "gmnkmc->gmnkc"
-
-_SIZES = {1: "(N, C, L)", 2: "(N, C, H, W)", 3: "(N, C, D, H, W)"}
+from .._form import Form
+from ..tensor import QTensor, per_tensor_affine, quint8
+from ._packing import SIZES, ConvPlan, PackedNd, check_image, check_weight, conv_plan, keep_plan, own_weights, unpacked
 
 
-class PackedConvTranspose:
+class PackedConvTranspose(PackedNd):
     """The packed weight, bias and geometry of a transposed convolution: what `conv_transpose2d_prepack` makes.
 
     Immutable, and bound to the instruction-set level that packed it. It pickles as its weight, bias and geometry.
     """
 
-    __slots__ = (
-        "_bias",
-        "_kernel",
-        "_merged",
-        "_per_channel",
-        "_plans",
-        "_run",
-        "_scale",
-        "_zero_point",
-        "dilation",
-        "groups",
-        "in_channels",
-        "kernel_size",
-        "ndim",
-        "out_channels",
-        "output_padding",
-        "padding",
-        "stride",
-    )  # fmt: skip
+    __slots__ = ("output_padding",)
 
     def __init__(
         self,
@@ -69,37 +46,20 @@ class PackedConvTranspose:
                     f"got {weight.shape[0]} and {_checks.shown(self.groups)}"
                 )
         w = check_weight(op, weight, bias, ndim + 2, "(C, K / groups, *kernel)", 1, self.groups)
-        self.ndim = ndim
-        self.stride = _checks.integers(op, "stride", stride, ndim, 1)
-        self.padding = _checks.integers(op, "padding", padding, ndim, 0)
+        self._keep(op, ndim, w, stride, padding, dilation)
         self.output_padding = _checks.integers(op, "output_padding", output_padding, ndim, 0)
-        self.dilation = _checks.integers(op, "dilation", dilation, ndim, 1)
         self.in_channels, n = w.ints.shape[:2]
-        self.kernel_size = w.ints.shape[2:]
         self.out_channels = n * self.groups
-        self._scale, self._zero_point, self._per_channel = w.scale, w.zero_point, w.per_channel
-        self._plans: dict[Form, _Plan] = {}
-        self._bias = None if w.bias is None else w.bias.copy()
         self._run = kernels.conv_transpose.conv_transpose
         c = self.in_channels // self.groups
-        self._merged = m = kernels.conv.merged(self.groups, n, c)
         # (groups, inputs, outputs, taps) to (groups, outputs, taps, inputs)
-        ints = w.ints.reshape(self.groups, c, n, -1).transpose(0, 2, 3, 1)
-        wide = np.empty(self._wide(), np.int8)
-        if m > 1:
-            wide[...] = w.zero_point.reshape(self.groups // m, m, n, 1, 1, 1)
-        np.einsum(_OWN, wide)[...] = ints.reshape(self.groups // m, m, n, -1, c)
+        wide = self._merge(w.ints.reshape(self.groups, c, n, -1).transpose(0, 2, 3, 1))
         lead = 3 - ndim  # one dimension is three with a depth and a height of one
         self._kernel = kernels.conv_transpose.ConvTranspose(
-            wide.reshape(self.out_channels, *(1,) * lead, *self.kernel_size, m * c), self.groups // m,
+            wide.reshape(self.out_channels, *(1,) * lead, *self.kernel_size, -1), wide.shape[0],
             w.scale, w.zero_point, w.bias, w.per_channel,
             (1,) * lead + self.stride, (0,) * lead + self.padding, (1,) * lead + self.dilation,
         )  # fmt: skip
-
-    def _wide(self) -> tuple[int, ...]:
-        """The weight's shape with every m groups made one: (groups, m, outputs, taps, m, inputs)."""
-        m, n, c = self._merged, self.out_channels // self.groups, self.in_channels // self.groups
-        return self.groups // m, m, n, math.prod(self.kernel_size), m, c
 
     def unpack(self) -> tuple[QTensor, np.ndarray | None]:
         """The weight (C, K / groups, *kernel) in torch's memory order, scales in float32, and the bias or None."""
@@ -107,12 +67,11 @@ class PackedConvTranspose:
         lead = (1,) * (3 - self.ndim)
         self._kernel.unpack(wide.reshape(self.out_channels, *lead, *self.kernel_size, -1))
         n = self.out_channels // self.groups
-        ints = np.einsum(_OWN, wide).reshape(self.groups, n, -1, self.in_channels // self.groups)
+        ints = own_weights(wide).reshape(self.groups, n, -1, self.in_channels // self.groups)
         # torch keeps the memory of a weight whose first two axes are exchanged, channels-last
         ints = np.ascontiguousarray(ints.transpose(1, 2, 0, 3)).reshape(n, *self.kernel_size, self.in_channels)
         ints = ints.transpose(self.ndim + 1, 0, *range(1, self.ndim + 1))
-        bias = None if self._bias is None else self._bias.copy()
-        return unpacked(ints, self._scale, self._zero_point, self._per_channel, 1), bias
+        return unpacked(ints, self._scale, self._zero_point, self._per_channel, 1), self._bias_copy()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PackedConvTranspose, (
@@ -135,36 +94,13 @@ def conv_transpose_output_size(op: str, size: Sequence[int], packed: PackedConvT
     return out
 
 
-class _Plan(NamedTuple):
-    """What a transposed convolution does with inputs of one form."""
-
-    order: tuple[int, ...] | None  # the axes by which the input is read; None: as it lies
-    x: tuple[int, ...]  # (N, D, H, W, C)
-    out: tuple[int, ...]  # (N, D, H, W, K)
-    form: Form  # of the result
-    threads: int  # at most
-
-
-def _plan(op: str, packed: PackedConvTranspose, x: Form) -> _Plan:
+def _plan(op: str, packed: PackedConvTranspose, x: Form) -> ConvPlan:
     """Check an input's shape and plan for it."""
-    ndim, shape = packed.ndim, x.shape
-    if len(shape) != ndim + 2:
-        raise ValueError(f"{op}: input must have shape {_SIZES[ndim]}; got {shape}")
-    if shape[1] != packed.in_channels:
-        raise ValueError(f"{op}: input must have {packed.in_channels} channels; got shape {shape}")
-    size = conv_transpose_output_size(op, shape[2:], packed)
-    y = (shape[0], packed.out_channels, *size)
-    _checks.fits_memory(op, y)
-    lead = (1,) * (3 - ndim)
-    work = math.prod(shape) * packed.out_channels // packed.groups * math.prod(packed.kernel_size)
-    order = channels_last(ndim + 2)
-    return _Plan(
-        None if lies(shape, x.strides, order, 1) else order,
-        (shape[0], *lead, *shape[2:], shape[1]),
-        (shape[0], *lead, *size, packed.out_channels),
-        laid(quint8, y, order),
-        max(1, work // kernels.grain),
-    )
+    check_image(op, packed, x.shape)
+    size = conv_transpose_output_size(op, x.shape[2:], packed)
+    _checks.fits_memory(op, (x.shape[0], packed.out_channels, *size))
+    work = math.prod(x.shape) * packed.out_channels // packed.groups * math.prod(packed.kernel_size)
+    return conv_plan(packed, x, size, work // kernels.grain)
 
 
 def run_conv_transpose(
@@ -178,19 +114,7 @@ def run_conv_transpose(
     scale, zero_point = _checks.qparams(op, scale, zero_point, quint8)
     form = x._form or x._formed()
     plan = packed._plans.get(form) or keep_plan(packed._plans, form, _plan(op, packed, form))
-    order, shape, out_shape, result, threads = plan
-    block = x._block if order is None else _layout.ordered(x._ints, order)
-    try:
-        out = _layout.empty(out_shape, result.numpy)
-    except (ValueError, MemoryError) as e:
-        raise MemoryError(
-            f"{op}: an output of shape {result.shape}, channels last, is too large; the stride is {packed.stride}"
-        ) from e
-    packed._run(
-        packed._kernel, block.reshape(shape), out,
-        x._scale, x._zero_point, scale, zero_point, _threads.at_most(threads),
-    )  # fmt: skip
-    return formed(out.ravel(), result, scale, zero_point)
+    return packed._run_plan(op, plan, "stride", x, scale, zero_point)
 
 
 def _prepack_doc(ndim: int) -> str:
@@ -231,7 +155,7 @@ def _conv_doc(ndim: int) -> str:
     Parameters
     ----------
     x : QTensor
-        quint8, shape {_SIZES[ndim]}, in any memory order (channels-last needs no copy).
+        quint8, shape {SIZES[ndim]}, in any memory order (channels-last needs no copy).
     packed : PackedConvTranspose
         From `conv_transpose{ndim}d_prepack`.
     scale, zero_point : float, int

@@ -14,9 +14,10 @@ from .. import _checks, _layout, _threads
 from .._dispatch import kernels
 from .._form import channels_last
 from ..tensor import _float_input, _quantize, quint8
-from ._conv import _SIZES, PackedConv, run_conv
+from ._conv import PackedConv, run_conv
 from ._conv_transpose import PackedConvTranspose, run_conv_transpose
 from ._linear import PackedLinear
+from ._packing import SIZES
 
 # multiply-adds of floats that are worth a thread of their own
 _GRAIN_FP16 = 1 << 20
@@ -349,7 +350,7 @@ def _conv_doc(ndim: int, transposed: bool) -> str:
     Parameters
     ----------
     qx : numpy.ndarray
-        float32, shape {_SIZES[ndim]}, in any memory order; finite.
+        float32, shape {SIZES[ndim]}, in any memory order; finite.
     packed_weight : Packed{"ConvTranspose" if transposed else "Conv"}
         From `{name}_prepack`.
     reduce_range : bool

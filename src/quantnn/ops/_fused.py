@@ -203,20 +203,28 @@ def _float_conv2d(x: QTensor, packed: PackedConv, size: tuple[int, ...]) -> np.n
     image = np.pad(_layout.channels_last(x._ints), ((0, 0), (ph, ph), (pw, pw), (0, 0)), constant_values=x._zero_point)
     seen = np.lib.stride_tricks.sliding_window_view(image, ((kh - 1) * dh + 1, (kw - 1) * dw + 1), (1, 2))
     seen = seen[:, ::sh, ::sw, :, ::dh, ::dw].transpose(0, 1, 2, 4, 5, 3)  # N, H, W, kH, kW, C
-    weight, bias = packed.unpack()
     c, k = packed.in_channels // packed.groups, packed.out_channels // packed.groups
     out = np.empty((x.shape[0], *size, packed.out_channels), np.float32)
-    for g in range(packed.groups):
-        part = slice(g * k, (g + 1) * k)
-        ints = np.ascontiguousarray(np.moveaxis(weight._ints[part], 1, -1)).reshape(k, kh * kw * c)
-        w = weight[part]
-        layer = PackedLinear(
-            QTensor(ints, w._dtype, w._scale, w._zero_point, w._qscheme), None if bias is None else bias[part]
-        )
+    for g, layer in enumerate(_layers(packed)):
         taps = np.ascontiguousarray(seen[..., g * c : (g + 1) * c]).reshape(math.prod(seen.shape[:3]), kh * kw * c)
         y = _float_linear(QTensor(taps, quint8, x._scale, x._zero_point), layer)
-        out[..., part] = y.reshape(*seen.shape[:3], k)
+        out[..., g * k : (g + 1) * k] = y.reshape(*seen.shape[:3], k)
     return out
+
+
+def _layers(packed: PackedConv) -> tuple[PackedLinear, ...]:
+    """The linear layer of each group: rows are what the kernel sees, (taps, inputs)."""
+    if packed._layers is None:
+        weight, bias = packed.unpack()
+        k = packed.out_channels // packed.groups
+        layers = []
+        for at in range(0, packed.out_channels, k):
+            w = weight[at : at + k]
+            ints = np.ascontiguousarray(np.moveaxis(w._ints, 1, -1)).reshape(k, -1)
+            flat = QTensor(ints, w._dtype, w._scale, w._zero_point, w._qscheme)
+            layers.append(PackedLinear(flat, None if bias is None else bias[at : at + k]))
+        packed._layers = tuple(layers)
+    return packed._layers
 
 
 def _finish(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from .. import _checks
-from .._form import Form
-from ..tensor import QTensor, per_channel_affine, per_tensor_affine, qint8
+from .. import _checks, _layout, _threads
+from .._dispatch import kernels
+from .._form import Form, channels_last, laid, lies
+from ..tensor import QTensor, formed, per_channel_affine, per_tensor_affine, qint8, quint8
 
 _P = TypeVar("_P")
 
@@ -81,3 +84,133 @@ def unpacked(ints: np.ndarray, scale: np.ndarray, zero_point: np.ndarray, per_ch
         )
     # a weight without output channels keeps no scale
     return QTensor(ints, qint8, float(scale[0]) if len(scale) else 1.0, int(zero_point[0]) if len(scale) else 0)
+
+
+#: The sizes of images with one to three dimensions, as errors and docstrings write them.
+SIZES = {1: "(N, C, L)", 2: "(N, C, H, W)", 3: "(N, C, D, H, W)"}
+
+# of a weight with merged groups, what belongs to a group's own inputs; einsum gives a view
+_OWN = "gmnkmc->gmnkc"
+
+
+class ConvPlan(NamedTuple):
+    """What a convolution does with inputs of one form."""
+
+    order: tuple[int, ...] | None  # the axes by which the input is read; None: as it lies
+    x: tuple[int, ...]  # (N, D, H, W, C)
+    out: tuple[int, ...]  # (N, D, H, W, K)
+    form: Form  # of the result
+    threads: int  # at most
+
+
+class PackedNd:
+    """What the packed weights of convolutions and of transposed ones share."""
+
+    __slots__ = (
+        "_bias",
+        "_kernel",
+        "_merged",
+        "_per_channel",
+        "_plans",
+        "_run",
+        "_scale",
+        "_zero_point",
+        "dilation",
+        "groups",
+        "in_channels",
+        "kernel_size",
+        "ndim",
+        "out_channels",
+        "padding",
+        "stride",
+    )  # fmt: skip
+
+    ndim: int
+    groups: int
+    in_channels: int
+    out_channels: int
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    _plans: dict[Form, ConvPlan]
+    _bias: np.ndarray | None
+    _merged: int
+    _kernel: Any
+    _run: Any
+
+    def _keep(self, op: str, ndim: int, w: Weight, stride: Any, padding: Any, dilation: Any) -> None:
+        """Check and keep the geometry, and keep what belongs to the columns."""
+        self.ndim = ndim
+        self.stride = _checks.integers(op, "stride", stride, ndim, 1)
+        self.padding = _checks.integers(op, "padding", padding, ndim, 0)
+        self.dilation = _checks.integers(op, "dilation", dilation, ndim, 1)
+        self.kernel_size = w.ints.shape[2:]
+        self._scale, self._zero_point, self._per_channel = w.scale, w.zero_point, w.per_channel
+        self._bias = None if w.bias is None else w.bias.copy()
+        self._plans = {}
+
+    def _bias_copy(self) -> np.ndarray | None:
+        return None if self._bias is None else self._bias.copy()
+
+    def _wide(self) -> tuple[int, ...]:
+        """The weight's shape with every m groups made one: (groups, m, outputs, taps, m, inputs)."""
+        m, n, c = self._merged, self.out_channels // self.groups, self.in_channels // self.groups
+        return self.groups // m, m, n, math.prod(self.kernel_size), m, c
+
+    def _merge(self, ints: np.ndarray) -> np.ndarray:
+        """A weight with the elements of (groups, outputs, taps, inputs), its groups merged as kernels want it."""
+        n, c = self.out_channels // self.groups, self.in_channels // self.groups
+        self._merged = kernels.conv.merged(self.groups, n, c)
+        wide = np.empty(self._wide(), np.int8)
+        if self._merged > 1:
+            wide[...] = self._zero_point.reshape(*wide.shape[:3], 1, 1, 1)
+        own = own_weights(wide)
+        own[...] = ints.reshape(own.shape)
+        return wide
+
+    def _run_plan(
+        self, op: str, plan: ConvPlan, cause: str, x: QTensor, scale: float, zero_point: int, *more: Any
+    ) -> QTensor:
+        """Run the kernel; `cause` names the attribute that may have made the output too large."""
+        order, shape, out_shape, form, threads = plan
+        block = x._block if order is None else _layout.ordered(x._ints, order)
+        try:
+            out = _layout.empty((form.size,), form.numpy)
+        except (ValueError, MemoryError) as e:
+            raise MemoryError(
+                f"{op}: an output of shape {form.shape}, channels last, is too large; "
+                f"the {cause} is {getattr(self, cause)}"
+            ) from e
+        self._run(
+            self._kernel, block, out, shape, out_shape,
+            x._scale, x._zero_point, scale, zero_point, *more, _threads.at_most(threads),
+        )  # fmt: skip
+        return formed(out, form, scale, zero_point)
+
+
+def own_weights(wide: np.ndarray) -> np.ndarray:
+    """The weights of a merged weight that belong to a group's own inputs: (groups, m, outputs, taps, inputs)."""
+    own: np.ndarray = np.einsum(_OWN, wide)
+    return own
+
+
+def check_image(op: str, packed: PackedNd, shape: tuple[int, ...]) -> None:
+    """Check an input's shape."""
+    if len(shape) != packed.ndim + 2:
+        raise ValueError(f"{op}: input must have shape {SIZES[packed.ndim]}; got {shape}")
+    if shape[1] != packed.in_channels:
+        raise ValueError(f"{op}: input must have {packed.in_channels} channels; got shape {shape}")
+
+
+def conv_plan(packed: PackedNd, x: Form, size: Sequence[int], threads: int) -> ConvPlan:
+    """The plan for inputs of a form and the output's size, with so many threads at most."""
+    lead, (n, c, *here) = (1,) * (3 - packed.ndim), x.shape
+    order = channels_last(packed.ndim + 2)
+    return ConvPlan(
+        None if lies(x.shape, x.strides, order, 1) else order,
+        (n, *lead, *here, c),
+        (n, *lead, *size, packed.out_channels),
+        laid(quint8, (n, packed.out_channels, *size), order),
+        max(1, threads),
+    )
