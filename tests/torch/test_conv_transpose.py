@@ -147,10 +147,7 @@ CASES = _cases(1) | _cases(2) | _cases(3)
 
 @pytest.mark.parametrize("name", CASES)
 def test_equals_torch(name: str, level: str, torch: Any, rng: np.random.Generator, n_cases: int) -> None:
-    for i in range(n_cases):
-        with quantnn.num_threads(1 + i % 2):
-            elements, mismatches = CASES[name](rng, torch, quantnn)
-        assert mismatches == 0, f"case {i}: {mismatches} of {elements} differ"
+    weights.assert_no_mismatch(CASES[name], torch, rng, n_cases)
 
 
 def _observed(torch: Any, mod: Any, weight: Any) -> Any:

@@ -179,10 +179,7 @@ CASES = {
 def test_equals_torch(name: str, level: str, torch: Any, rng: np.random.Generator, n_cases: int) -> None:
     if "fp16" in name and not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
         pytest.skip("torch sums in another order without AVX-512")
-    for i in range(n_cases):
-        with quantnn.num_threads(1 + i % 2):
-            elements, mismatches = CASES[name](rng, torch, quantnn)
-        assert mismatches == 0, f"case {i}: {mismatches} of {elements} differ"
+    weights.assert_no_mismatch(CASES[name], torch, rng, n_cases)
 
 
 def test_choose_qparams(torch: Any, rng: np.random.Generator) -> None:

@@ -10,6 +10,8 @@ import pytest
 import quantnn
 from quantnn.tensor import choose_qparams
 
+from . import weights
+
 #: A step's states are at most this far from torch's; a few steps of c add up.
 BOUND = 1e-6
 
@@ -136,10 +138,7 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_near_torch(name: str, level: str, torch: Any, rng: np.random.Generator, n_cases: int) -> None:
-    for i in range(n_cases):
-        with quantnn.num_threads(1 + i % 2):
-            elements, mismatches = CASES[name](rng, torch, quantnn)
-        assert mismatches == 0, f"case {i}: {mismatches} of {elements} differ"
+    weights.assert_no_mismatch(CASES[name], torch, rng, n_cases)
 
 
 @pytest.mark.parametrize("name", ["LSTM", "GRU"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+import quantnn
 from quantnn.tensor import QTensor, per_channel_affine, qint8, quint8
 
 
@@ -82,3 +84,11 @@ def compare(theirs: Any, ours: QTensor) -> tuple[int, int]:
     if want.size == 0:
         return 0, int(theirs.shape != tuple(got.shape))
     return want.size, int((want != got).sum()) if same else want.size
+
+
+def assert_no_mismatch(case: Callable[..., tuple[int, int]], torch: Any, rng: np.random.Generator, n: int) -> None:
+    """Draw and run n random cases, in turns with one thread and with two."""
+    for i in range(n):
+        with quantnn.num_threads(1 + i % 2):
+            elements, mismatches = case(rng, torch, quantnn)
+        assert mismatches == 0, f"case {i}: {mismatches} of {elements} differ"
