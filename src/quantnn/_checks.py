@@ -71,6 +71,14 @@ def number(op: str, name: str, x: Any) -> float:
         raise TypeError(f"{op}: {name} must be a number; got {kind(x)}") from e
 
 
+def finite(op: str, name: str, x: Any) -> float:
+    """A finite number, as `number` takes it."""
+    value = number(op, name, x)
+    if not math.isfinite(value):
+        raise ValueError(f"{op}: {name} must be finite; got {value}")
+    return value
+
+
 def integer(op: str, name: str, x: Any, minimum: int | None = None, maximum: int | None = None) -> int:
     """An integer in a range: a Python or NumPy integer, or an integer array with one element."""
     if type(x) is not int:

@@ -34,7 +34,8 @@
  *
  * Exactness: every product and sum is exact in int32; no instruction used here saturates before the requantize.
  * Without a byte dot product, bytes are widened to 16 bits and multiplied by pmaddwd, whose pair sums (at most
- * 2 * 255 * 128) fit; pmaddubsw, in 16 bits, has x up to 127 only (qn_dot_narrow). NEON's signed dot product gets x - 128, and the offset takes it back (QN_X_BIAS).
+ * 2 * 255 * 128) fit; pmaddubsw, which sums in 16 bits, only gets x up to 127 (qn_dot_narrow). NEON's signed dot
+ * product gets x - 128, and the offset takes it back (QN_X_BIAS).
  */
 #ifndef QUANTNN_SIMD_H
 #define QUANTNN_SIMD_H

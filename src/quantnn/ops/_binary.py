@@ -538,7 +538,7 @@ def _memory(
 
 def _add_scalar(op: str, qa: Any, b: Any, relu: bool) -> QTensor:
     _checks.qtensor(op, "qa", qa, _DTYPES)
-    b = _finite(op, b)
+    b = _checks.finite(op, "b", b)
     dtype, scale, zero_point = qa._dtype, qa._scale, qa._zero_point
     qmin, qmax = dtype.qmin, dtype.qmax
     quanta = b / scale
@@ -559,7 +559,7 @@ def _add_scalar(op: str, qa: Any, b: Any, relu: bool) -> QTensor:
 
 def _mul_scalar(op: str, qa: Any, b: Any, relu: bool) -> QTensor:
     _checks.qtensor(op, "qa", qa, _DTYPES)
-    b = _finite(op, b)
+    b = _checks.finite(op, "b", b)
     dtype, zero_point = qa._dtype, qa._zero_point
     if b == 0.0:
         return clamped(qa, 0, 0, 1.0, 0)
@@ -569,13 +569,6 @@ def _mul_scalar(op: str, qa: Any, b: Any, relu: bool) -> QTensor:
     zero_point = dtype.qmax - (zero_point - dtype.qmin)
     p = plan("binary", "reflect", qa._form or qa._formed(), _GRAIN)
     return run(p, qa, scale, zero_point, zero_point if relu else dtype.qmin)
-
-
-def _finite(op: str, b: Any) -> float:
-    value = _checks.number(op, "b", b)
-    if not math.isfinite(value):
-        raise ValueError(f"{op}: b must be finite; got {value}")
-    return value
 
 
 def run_cat(op: str, qx: Any, dim: Any, scale: Any, zero_point: Any) -> QTensor:

@@ -206,7 +206,7 @@ def softplus(input: QTensor, scale: Any, zero_point: Any, beta: Any = 1.0, thres
     >>> quantnn.functional.softplus(x, 0.0625, 0).int_repr()
     array([ 1,  5, 11, 64], dtype=uint8)
     """
-    beta, threshold = _finite("softplus", "beta", beta), _finite("softplus", "threshold", threshold)
+    beta, threshold = _checks.finite("softplus", "beta", beta), _checks.finite("softplus", "threshold", threshold)
     if abs(beta) < 1e-30:
         raise ValueError(f"softplus: beta must not be 0; got {beta}")
     return _applied("softplus", input, _softplus, scale, zero_point, beta, threshold)
@@ -240,13 +240,6 @@ def _softplus(x: float, beta: float, threshold: float) -> float:
     if beta * x > threshold:
         return x
     return (max(beta * x, 0.0) + math.log1p(math.exp(-abs(beta * x)))) / beta
-
-
-def _finite(op: str, name: str, x: Any) -> float:
-    value = _checks.number(op, name, x)
-    if not math.isfinite(value):
-        raise ValueError(f"{op}: {name} must be finite; got {value}")
-    return value
 
 
 def _applied(
