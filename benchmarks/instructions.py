@@ -123,8 +123,7 @@ def _bag(name: str, dtype: Any) -> Callable[[], Any]:
 
 def counted(level: str) -> list[Workload]:
     """The workloads whose kernels a level has of its own."""
-    own = next(x.loops for x in _dispatch.LEVELS if x.name == level) == level
-    return [w for w in workloads() if own or w.kernel in _dispatch.DOT_KERNELS]
+    return [w for w in workloads() if _dispatch.owner(level, w.kernel) == level]
 
 
 def main() -> int:

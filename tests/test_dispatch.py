@@ -87,11 +87,12 @@ def test_levels_are_rows_of_one_table() -> None:
 
 def test_every_kernel_loads_at_every_level() -> None:
     for level in _dispatch.AVAILABLE:
-        assert ROWS[level].loops in _dispatch.AVAILABLE
+        below = ROWS[level].below
+        assert not below or below in _dispatch.AVAILABLE
         for kernel in ("linear", "conv", "depthwise", "pool", "unary", "binary", "quantize"):
             module = _dispatch.load(level, kernel)
-            own = level if kernel in _dispatch.DOT_KERNELS else ROWS[level].loops
-            assert Path(str(module.__file__)).parent.name == own
+            own = not below or kernel in ROWS[level].own
+            assert Path(str(module.__file__)).parent.name == (level if own else below)
 
 
 # Linux's names where they are not ours.
@@ -154,7 +155,8 @@ print(level, x.int_repr().tolist(), quantnn._dispatch.kernels.quantize.__name__)
 @pytest.mark.parametrize("wanted", _dispatch.AVAILABLE)
 def test_the_environment_variable_takes_effect(wanted: str) -> None:
     done = run_python(PRINT_LEVEL, QUANTNN_ISA=wanted)
-    assert done.stdout.strip() == f"{wanted} [3, 3, 3] quantnn._kernels.{ROWS[wanted].loops}.quantize", done.stderr
+    module = f"quantnn._kernels.{ROWS[wanted].below or wanted}.quantize"
+    assert done.stdout.strip() == f"{wanted} [3, 3, 3] {module}", done.stderr
     assert done.stderr == ""
 
 
@@ -171,7 +173,7 @@ def test_use_level() -> None:
         with _dispatch.use_level(name):
             assert _dispatch.kernels.level == name
             assert f".{name}." in _dispatch.kernels.linear.__name__
-            assert f".{ROWS[name].loops}." in _dispatch.kernels.quantize.__name__
+            assert f".{ROWS[name].below or name}." in _dispatch.kernels.quantize.__name__
     assert _dispatch.kernels.level == before
     with pytest.raises(ValueError, match="level must be one of"), _dispatch.use_level("sse9"):
         pass

@@ -1,7 +1,7 @@
 """Which instruction-set level runs: the only file that knows their names.
 
 Every kernel exists once per level, as ``quantnn._kernels.<level>.<kernel>``; where levels differ by their dot product
-only, the kernels without one are those of the level below. At import the highest level that was
+only, the kernels that gain nothing by it are those of the level below. At import the highest level that was
 built and that this processor offers is chosen; the environment variable ``QUANTNN_ISA`` can lower it, never raise it.
 Operators reach their kernel through `kernels`: ``kernels.conv`` is the conv module of the chosen level, imported when
 it is first used.
@@ -27,29 +27,41 @@ class Level(NamedTuple):
     name: str
     machine: str
     features: tuple[str, ...]
-    loops: str  # the level whose modules serve the kernels that are not in DOT_KERNELS
     grain: int  # multiply-adds that are worth a thread of their own: about ten microseconds of a convolution
+    below: str = ""  # the level whose modules serve the kernels ...
+    own: tuple[str, ...] = ()  # ... that are not among these: the others would be the same code once more
 
 
 _AVX2 = ("avx2", "fma", "f16c", "bmi1", "bmi2", "lzcnt", "movbe")
 _AVX512 = ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 
+_DOTS = ("linear", "conv", "conv_transpose", "depthwise", "dynamic", "rnn")
+
 #: From the lowest to the highest of each machine. Adding a level is a row here, its flags in CMakeLists.txt and a
 #: section in _kernels/simd.h.
 LEVELS = (
-    Level("baseline", "any", (), "baseline", 1 << 19),
-    Level("avx2", "x86-64", _AVX2, "avx2", 1 << 20),
-    Level("avxvnni", "x86-64", (*_AVX2, "avxvnni"), "avx2", 1 << 21),
-    Level("avx512vnni", "x86-64", (*_AVX2, *_AVX512, "avx512vnni"), "avx512vnni", 1 << 22),
-    Level("amx", "x86-64", (*_AVX2, *_AVX512, "avx512vnni", "amxtile", "amxint8"), "avx512vnni", 1 << 23),
-    Level("neon", "aarch64", (), "neon", 1 << 19),
-    Level("neondot", "aarch64", ("dotprod",), "neon", 1 << 21),
-    Level("i8mm", "aarch64", ("dotprod", "i8mm"), "neon", 1 << 21),
+    Level("baseline", "any", (), 1 << 19),
+    Level("avx2", "x86-64", _AVX2, 1 << 20),
+    Level("avxvnni", "x86-64", (*_AVX2, "avxvnni"), 1 << 21, "avx2", ("linear", "conv", "depthwise", "dynamic")),
+    Level("avx512vnni", "x86-64", (*_AVX2, *_AVX512, "avx512vnni"), 1 << 22),
+    Level(
+        "amx",
+        "x86-64",
+        (*_AVX2, *_AVX512, "avx512vnni", "amxtile", "amxint8"),
+        1 << 23,
+        "avx512vnni",
+        ("linear", "conv", "conv_transpose", "dynamic", "rnn"),
+    ),
+    Level("neon", "aarch64", (), 1 << 19),
+    Level("neondot", "aarch64", ("dotprod",), 1 << 21, "neon", _DOTS),
+    Level("i8mm", "aarch64", ("dotprod", "i8mm"), 1 << 21, "neon", _DOTS),
 )
 
-#: The kernels that stand on the dot product of bytes. A level that adds nothing else has modules for these only: the
-#: others would be the same code once more.
-DOT_KERNELS = ("linear", "conv", "conv_transpose", "depthwise", "dynamic", "rnn")
+
+def owner(level: str, kernel: str) -> str:
+    """The level whose module of a kernel serves `level`."""
+    row = next(x for x in LEVELS if x.name == level)
+    return row.below if row.below and kernel not in row.own else level
 
 
 def offered(has: Callable[[str], bool], built: tuple[str, ...]) -> tuple[str, ...]:
@@ -109,9 +121,7 @@ class _Kernels:
 
 def load(level: str, kernel: str) -> ModuleType:
     """Import one kernel module of one level."""
-    if kernel not in DOT_KERNELS:
-        level = next(x.loops for x in LEVELS if x.name == level)
-    return importlib.import_module(f"quantnn._kernels.{level}.{kernel}")
+    return importlib.import_module(f"quantnn._kernels.{owner(level, kernel)}.{kernel}")
 
 
 #: The levels that can run here, lowest first.
