@@ -15,6 +15,7 @@ cdef extern from "buffers.h" nogil:
         QN_MOST
         QN_ALIGN
     int64_t qn_cached
+    int64_t qn_peek(int64_t *p) noexcept
     void *qn_take(size_t n) noexcept
     void qn_give(void *block, size_t n) noexcept
 
@@ -61,4 +62,4 @@ def empty(shape, dtype):
 
 def cached():
     """The bytes that wait in the cache: at most 64 MB."""
-    return qn_cached
+    return qn_peek(&qn_cached)

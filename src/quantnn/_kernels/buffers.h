@@ -18,6 +18,7 @@
 #define qn_exchange(p, v) _InterlockedExchangePointer((p), (v))
 #define qn_fill(p, v) (_InterlockedCompareExchangePointer((p), (v), NULL) == NULL)
 #define qn_sum(p, v) (_InterlockedExchangeAdd64((p), (v)) + (v))
+#define qn_peek(p) (*(p))
 #else
 #define qn_exchange(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
 static inline int qn_fill(void *volatile *p, void *v)
@@ -26,6 +27,7 @@ static inline int qn_fill(void *volatile *p, void *v)
     return __atomic_compare_exchange_n(p, &none, v, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 #define qn_sum(p, v) __atomic_add_fetch((p), (v), __ATOMIC_RELAXED)
+#define qn_peek(p) __atomic_load_n((p), __ATOMIC_RELAXED)
 #endif
 
 enum {
@@ -56,7 +58,7 @@ static void *qn_take(size_t n)
     size_t size;
     int c = qn_class(n, &size);
     for (int i = 0; i < QN_SLOTS; i++) {
-        void *block = qn_slots[c][i] != NULL ? qn_exchange(&qn_slots[c][i], NULL) : NULL;
+        void *block = qn_peek(&qn_slots[c][i]) != NULL ? qn_exchange(&qn_slots[c][i], NULL) : NULL;
         if (block != NULL) {
             qn_sum(&qn_cached, -(int64_t)size);
             return block;
@@ -71,7 +73,7 @@ static void qn_give(void *block, size_t n)
     int c = qn_class(n, &size);
     if (qn_sum(&qn_cached, (int64_t)size) <= QN_LIMIT)
         for (int i = 0; i < QN_SLOTS; i++)
-            if (qn_slots[c][i] == NULL && qn_fill(&qn_slots[c][i], block))
+            if (qn_peek(&qn_slots[c][i]) == NULL && qn_fill(&qn_slots[c][i], block))
                 return;
     qn_sum(&qn_cached, -(int64_t)size);
     PyMem_RawFree(block);

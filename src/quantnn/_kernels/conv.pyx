@@ -26,8 +26,9 @@ from numerics cimport cut, qn_add, qn_mul
 include "pixels.pxi"
 
 cdef enum:
-    NARROW = 16  # rows of output pixels that are shorter do not fill a tile:
+    NARROW = 14  # rows of output pixels that are shorter do not fill a tile:
     DENSE = 1 << 18  # their bytes are gathered, if those of a run fit in the second-level cache beside the weights
+    OUT = 24576  # at most about this many bytes of outputs of a run: they stay near until all panels have filled them
     WEIGHTS = 1 << 20  # with more bytes of weights than this a run has LONG pixels, for they come from far
 
 
@@ -136,6 +137,8 @@ cdef int _images(Conv w, Columns columns, qn_panel p, Image image, Py_ssize_t n,
         image.unit = 16 if image.flat or image.dense or image.out_width > RUN else image.out_width
     image.units = (image.pixels + image.unit - 1) // image.unit
     most = RUN
+    if w.even and not image.dense:
+        most = min(max(OUT // image.out_channels, RUN), 2 * RUN)
     if w.even and k.bytes() > WEIGHTS:
         most = LONG // 4 if image.dense else LONG
     most = max(min(most, TABLE // k.taps) // image.unit, 1)
@@ -226,7 +229,6 @@ cdef int _tasks(Conv w, Packed k, Columns columns, qn_panel p, Image image, int3
             ready = g * image.runs + r
             q0 = image.units * r // image.runs * image.unit
             q1 = min(image.units * (r + 1) // image.runs * image.unit, image.pixels)
-            qn_flush(&work)
             _point(w, &image, q0, q1, table, image.run)
             if image.flat:
                 lead = image.safe - q0 if q0 < image.safe else q1 - q0
@@ -236,6 +238,7 @@ cdef int _tasks(Conv w, Packed k, Columns columns, qn_panel p, Image image, int3
             else:
                 lead = width - q0 % width
             if k.zw != NULL:
+                qn_flush(&work)
                 sum_pixels(k, g * image.group, q1 - q0, table, image.run, sums)
             if image.dense:
                 lead = q1 - q0

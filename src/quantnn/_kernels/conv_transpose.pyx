@@ -420,7 +420,6 @@ cdef void _run_part(ConvTranspose w, Packed k, Columns columns, qn_panel *p, con
     cdef bint buffered
     if count <= 0:
         return
-    qn_flush(&run.work)
     for r in range(run.first, run.stop):
         h = image.first[1] + r % image.cells[1] - phases[1].cell
         d = image.first[0] + r // image.cells[1] % image.cells[0] - phases[0].cell

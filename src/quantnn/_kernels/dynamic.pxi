@@ -33,7 +33,7 @@ cdef extern from "simd.h" nogil:
 
 cdef enum:
     PARTS = 64          # into which the search for extremes is cut at most
-    HALF_ROWS = 24      # rows to a task of a float16 product
+    HALF_ROWS = 48      # rows to a task of a float16 product
     WHOLE = 32          # torch sums columns in groups of so many in one chain, what is left of them in chains of
     CHAIN = 512
 
@@ -201,6 +201,8 @@ cdef class Product:
         cdef int parts = min(threads, PARTS), t
         if self.halves is not None:
             return True
+        memset(least, 0, sizeof(least))
+        memset(greatest, 0, sizeof(greatest))
         if threads == 1:
             finite[0] = qn_extremes(x, n, least, greatest)
         else:
@@ -221,7 +223,7 @@ cdef class Product:
         cdef Py_ssize_t tasks
         cdef int t
         if self.halves is None:
-            self.multiply_bytes(x, rows, out, out_stride, relu, q, threads)
+            self.multiply_bytes(x, NULL, rows, out, out_stride, relu, q, threads)
             return
         tasks = (rows + HALF_ROWS - 1) // HALF_ROWS * self.halves.panels
         if threads == 1:
@@ -230,8 +232,9 @@ cdef class Product:
             for t in prange(threads, num_threads=threads, schedule="static"):
                 self.halves.tasks(x, rows, cut(tasks, t, threads, 1), cut(tasks, t + 1, threads, 1), out, out_stride, relu)
 
-    cdef void multiply_bytes(self, const float *x, Py_ssize_t rows, float *out, Py_ssize_t out_stride, bint relu,
-                             Qparams q, int threads) noexcept nogil:
+    cdef void multiply_bytes(self, const float *x, const uint8_t *ints, Py_ssize_t rows, float *out,
+                             Py_ssize_t out_stride, bint relu, Qparams q, int threads) noexcept nogil:
+        # by `ints` in place of x, unless NULL
         cdef Py_ssize_t stride = row_bytes(self.w, rows), blocks = row_blocks(self.w, rows, threads)
         cdef Py_ssize_t tasks = blocks * self.w.panels, i
         cdef int32_t *offset = self.columns.offset
@@ -254,18 +257,25 @@ cdef class Product:
         p.taps = 1
         p.k4 = stride // 4
         p.narrow = False
-        if threads == 1:
-            self.quantize(x, 0, rows, stride, s, q.zero_point)
-        else:
-            for t in prange(threads, num_threads=threads, schedule="static"):
-                self.quantize(x, cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1), stride, s, q.zero_point)
+        if ints != NULL and stride != self.k:
+            for i in range(rows):
+                memcpy(self.x + i * stride, ints + i * self.k, self.k)
+                memset(self.x + i * stride + self.k, 0, stride - self.k)
+            ints = self.x
+        elif ints == NULL:
+            if threads == 1:
+                self.quantize(x, 0, rows, stride, s, q.zero_point)
+            else:
+                for t in prange(threads, num_threads=threads, schedule="static"):
+                    self.quantize(x, cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1), stride, s, q.zero_point)
+            ints = self.x
         if QN_NARROW:
-            p.narrow = qn_is_narrow(self.x, rows * stride)
+            p.narrow = qn_is_narrow(ints, rows * stride)
         if threads == 1:
-            row_tasks(self.w, self.columns, p, self.x, stride, rows, blocks, 0, tasks, <uint8_t *>out, out_stride * 4)
+            row_tasks(self.w, self.columns, p, ints, stride, rows, blocks, 0, tasks, <uint8_t *>out, out_stride * 4)
         else:
             for t in prange(threads, num_threads=threads, schedule="static"):
-                row_tasks(self.w, self.columns, p, self.x, stride, rows, blocks, cut(tasks, t, threads, 1),
+                row_tasks(self.w, self.columns, p, ints, stride, rows, blocks, cut(tasks, t, threads, 1),
                           cut(tasks, t + 1, threads, 1), <uint8_t *>out, out_stride * 4)
 
     cdef void quantize(self, const float *x, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t stride, float scale,

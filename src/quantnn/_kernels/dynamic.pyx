@@ -51,6 +51,21 @@ def linear_with(weights, const float[:, ::1] x, float[:, ::1] out, bint relu, do
         product.multiply(base, x.shape[0], &out[0, 0], out.shape[1], relu, q, threads)
 
 
+def linear_bytes(weights, const uint8_t[:, ::1] x, float[:, ::1] out, double scale, int32_t zero_point, int threads):
+    """By weights of bytes, x quantized already."""
+    cdef Product product = Product(weights, False, x.shape[0])
+    cdef const uint8_t *base = NULL
+    cdef Qparams q
+    if x.shape[0] == 0 or product.n == 0:
+        return
+    if x.shape[1] > 0:
+        base = &x[0, 0]
+    q.scale = scale
+    q.zero_point = zero_point
+    with nogil:
+        product.multiply_bytes(NULL, base, x.shape[0], &out[0, 0], out.shape[1], False, q, threads)
+
+
 def qparams(const float[::1] x, bint reduce_range):
     """The scale and zero point for all of x; None if not all are finite."""
     cdef float lo = 0, hi = 0

@@ -28,7 +28,7 @@ from cython.parallel cimport prange
 from libc.math cimport isinf, sqrtf
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memcpy
-from numerics cimport qn_float_of_half, qn_fma, qn_half_of_float, qn_rne_clamp
+from numerics cimport cut, qn_float_of_half, qn_fma, qn_rne_clamp
 
 cdef extern from "simd.h" nogil:
     ctypedef struct qn_table:
@@ -39,7 +39,15 @@ cdef extern from "simd.h" nogil:
         const int64_t* indices
         const float* weights
         const int32_t* mapping
+    int qn_extremes(const float* x, Py_ssize_t n, float* least, float* greatest) noexcept
+    void qn_scale_bytes(const float* x, uint8_t* out, Py_ssize_t n, float bias, float inv, int most) noexcept
+    uint16_t qn_half(float x) noexcept
+    float qn_through_half(float x) noexcept
+    void qn_squeeze(const uint8_t* q, uint8_t* out, Py_ssize_t n, int bits) noexcept
     void qn_bag(int bits, const qn_table* table, Py_ssize_t start, Py_ssize_t stop, float* out) noexcept
+
+cdef enum:
+    PART = 256      # integers that are packed together; a multiple of all in a byte
 
 
 def pack(const uint8_t[:, ::1] ints, const float[::1] scale, const float[::1] zero_point, uint8_t[:, ::1] rows,
@@ -57,9 +65,9 @@ def pack(const uint8_t[:, ::1] ints, const float[::1] scale, const float[::1] ze
                 memcpy(&rows[r, n], &scale[r], 4)
                 memcpy(&rows[r, n + 4], &bias, 4)
             else:
-                half = qn_half_of_float(scale[r])
+                half = qn_half(scale[r])
                 memcpy(&rows[r, n], &half, 2)
-                half = qn_half_of_float(bias)
+                half = qn_half(bias)
                 memcpy(&rows[r, n + 2], &half, 2)
 
 
@@ -78,9 +86,9 @@ cdef inline Row _row(float least, float greatest, int bits) noexcept nogil:
         r.scale = span / <float>255.0
         r.inv = <float>255.0 / (span + <float>1e-8)
         return r
-    r.bias = qn_float_of_half(qn_half_of_float(least))
+    r.bias = qn_through_half(least)
     span = greatest - r.bias
-    r.scale = <float>1.0 if span == 0 else qn_float_of_half(qn_half_of_float(span / <float>r.most))
+    r.scale = <float>1.0 if span == 0 else qn_through_half(span / <float>r.most)
     r.inv = <float>1.0 / r.scale
     if r.scale == 0 or isinf(r.inv):
         r.scale = r.inv = <float>1.0
@@ -126,79 +134,57 @@ cdef void _narrow(const float *x, Py_ssize_t n, float *least, float *greatest, i
 
 def pack_floats(const float[:, ::1] w, const float[:, ::1] limits, uint8_t[:, ::1] rows, int bits, int bins,
                 double ratio, int threads):
-    """`limits`: the least and the greatest of each row. Without rows, or with bins > 0, those are looked for."""
-    cdef Py_ssize_t r
+    """False if not all of w is finite.
+
+    `limits`: the least and the greatest of each row. Without rows, or with bins > 0, those are looked for.
+    """
+    cdef int bad = 0, t
     if threads == 1:
         with nogil:
-            for r in range(w.shape[0]):
-                _pack_floats(w, limits, rows, r, bits, bins, ratio)
+            bad = not _pack_rows(w, limits, rows, 0, w.shape[0], bits, bins, ratio)
     else:
-        for r in prange(w.shape[0], num_threads=threads, nogil=True, schedule="static"):
-            _pack_floats(w, limits, rows, r, bits, bins, ratio)
+        for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
+            bad += not _pack_rows(w, limits, rows, cut(w.shape[0], t, threads, 1), cut(w.shape[0], t + 1, threads, 1),
+                                  bits, bins, ratio)
+    return bad == 0
 
 
-cdef inline void _extremes(const float *x, Py_ssize_t n, float *least, float *greatest) noexcept nogil:
-    # in lanes, which a compiler can vectorize
-    cdef float lo[16]
-    cdef float hi[16]
-    cdef Py_ssize_t i, j, whole = n // 16 * 16
-    for j in range(16):
-        lo[j] = hi[j] = x[0]
-    for i in range(0, whole, 16):
-        for j in range(16):
-            lo[j] = x[i + j] if x[i + j] < lo[j] else lo[j]
-            hi[j] = x[i + j] if x[i + j] > hi[j] else hi[j]
-    for i in range(whole, n):
-        lo[0] = x[i] if x[i] < lo[0] else lo[0]
-        hi[0] = x[i] if x[i] > hi[0] else hi[0]
-    for j in range(1, 16):
-        lo[0] = lo[j] if lo[j] < lo[0] else lo[0]
-        hi[0] = hi[j] if hi[j] > hi[0] else hi[0]
-    least[0] = lo[0]
-    greatest[0] = hi[0]
-
-
-cdef void _pack_floats(const float[:, ::1] w, const float[:, ::1] limits, uint8_t[:, ::1] rows, Py_ssize_t r, int bits,
-                       int bins, double ratio) noexcept nogil:
-    cdef Py_ssize_t n = w.shape[1], per = 8 // bits, i, j, stop
-    cdef uint8_t *out = &rows[r, 0]
-    cdef uint8_t part[64]
-    cdef const float *x = NULL
+cdef bint _pack_rows(const float[:, ::1] w, const float[:, ::1] limits, uint8_t[:, ::1] rows, Py_ssize_t start,
+                     Py_ssize_t stop, int bits, int bins, double ratio) noexcept nogil:
+    cdef Py_ssize_t n = w.shape[1], per = 8 // bits, r, i, part
+    cdef uint8_t q[PART]
+    cdef uint8_t *out
+    cdef const float *x
     cdef float least, greatest
     cdef uint16_t half
+    cdef bint finite = True
     cdef Row row
-    if n:
-        x = &w[r, 0]
-    if limits.shape[0] and not bins:
-        least, greatest = limits[r, 0], limits[r, 1]
-    else:
-        _extremes(x, n, &least, &greatest)
-    if bins:
-        _narrow(x, n, &least, &greatest, bits, bins, ratio)
-    row = _row(least, greatest, bits)
-    if bits == 8:
-        for i in range(n):
-            out[i] = <uint8_t>_quantized(row, x[i])
-    else:
-        for i in range(0, n, 64):
-            stop = min(n - i, 64)
-            for j in range(stop):
-                part[j] = <uint8_t>_quantized(row, x[i + j])
-            if bits == 4:
-                for j in range(stop // 2):
-                    out[i // 2 + j] = part[2 * j] | part[2 * j + 1] << 4
-            else:
-                for j in range(stop // 4):
-                    out[i // 4 + j] = part[4 * j] | part[4 * j + 1] << 2 | part[4 * j + 2] << 4 | part[4 * j + 3] << 6
-    out += n // per
-    if bits == 8:
-        memcpy(out, &row.scale, 4)
-        memcpy(out + 4, &row.bias, 4)
-    else:
-        half = qn_half_of_float(row.scale)
-        memcpy(out, &half, 2)
-        half = qn_half_of_float(row.bias)
-        memcpy(out + 2, &half, 2)
+    for r in range(start, stop):
+        x, out = &w[r, 0], &rows[r, 0]
+        least = greatest = x[0]
+        finite &= qn_extremes(x, n, &least, &greatest) != 0
+        if bins:
+            if finite:
+                _narrow(x, n, &least, &greatest, bits, bins, ratio)
+        elif limits.shape[0]:
+            least, greatest = limits[r, 0], limits[r, 1]
+        row = _row(least, greatest, bits)
+        if bits == 8:
+            qn_scale_bytes(x, out, n, row.bias, row.inv, row.most)
+            memcpy(out + n, &row.scale, 4)
+            memcpy(out + n + 4, &row.bias, 4)
+            continue
+        i = 0
+        while i < n:
+            part = min(n - i, <Py_ssize_t>PART)
+            qn_scale_bytes(x + i, q, part, row.bias, row.inv, row.most)
+            qn_squeeze(q, out + i // per, part, bits)
+            i += part
+        half = qn_half(row.scale)
+        memcpy(out + n // per, &half, 2)
+        half = qn_half(row.bias)
+        memcpy(out + n // per + 2, &half, 2)
+    return finite
 
 
 def unpack_floats(const uint8_t[:, ::1] rows, float[:, ::1] out, int bits):

@@ -11,8 +11,13 @@ Exactness: every step in float32 with one rounding; tanh in float64, rounded onc
 Parallel: over elements.
 """
 from cython.parallel cimport prange
-from libc.math cimport tanh
-from numerics cimport cut, int32_t, qn_ds, qn_qt, uint8_t
+from numerics cimport cut, int32_t, qn_ds, qn_qt, qn_tanh64, uint8_t
+
+cdef extern from "simd.h" nogil:
+    Py_ssize_t qn_quantize_bytes(const float *x, uint8_t *out, Py_ssize_t n, float inv, float zo, int flip) noexcept
+
+cdef enum:
+    PART = 512      # elements that go through all steps together
 
 cdef enum Function:
     F_NONE
@@ -42,16 +47,28 @@ def finish(int function, const float[::1] y, const uint8_t[::1] q, uint8_t[::1] 
 
 cdef void _finish(int function, const float[::1] y, const uint8_t[::1] q, uint8_t[::1] out, Py_ssize_t start,
                   Py_ssize_t stop, float s, int32_t z, float slope, float out_scale, int32_t zo) noexcept nogil:
-    cdef float inv = <float>1.0 / out_scale, v
-    cdef Py_ssize_t i
-    for i in range(start, stop):
-        v = y[i]
+    cdef float inv = <float>1.0 / out_scale
+    cdef float v[PART]
+    cdef const float *x
+    cdef Py_ssize_t i, n
+    while start < stop:
+        n = min(stop - start, <Py_ssize_t>PART)
+        x = &y[start]
         if q.shape[0]:
-            v = v + qn_ds(q[i], s, z)
+            for i in range(n):
+                v[i] = x[i] + qn_ds(q[start + i], s, z)
+            x = v
         if function == F_RELU:
-            v = v if v > 0.0 else 0.0
+            for i in range(n):
+                v[i] = x[i] if x[i] > 0.0 else 0.0
         elif function == F_LEAKY_RELU:
-            v = v if v > 0.0 else v * slope
+            for i in range(n):
+                v[i] = x[i] if x[i] > 0.0 else x[i] * slope
         elif function == F_TANH:
-            v = <float>tanh(v)
-        out[i] = <uint8_t>qn_qt(v, inv, <float>zo, 0, 255)
+            for i in range(n):
+                v[i] = <float>qn_tanh64(x[i])
+        if function != F_NONE:
+            x = v
+        for i in range(qn_quantize_bytes(x, &out[start], n, inv, <float>zo, 0), n):
+            out[start + i] = <uint8_t>qn_qt(x[i], inv, <float>zo, 0, 255)
+        start += n

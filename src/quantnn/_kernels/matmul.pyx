@@ -14,18 +14,18 @@ AVX2 or AVX-512, unless there is a single row or column.
 Parallel: over panels, then over blocks of rows.
 """
 from cython.parallel cimport prange
-from libc.string cimport memset
 from numerics cimport cut, int8_t, int32_t, qn_ds, qn_qt, uint8_t
 
 cdef extern from "simd.h" nogil:
     enum:
         TALL "QN_MATMUL_ROWS"
         WIDE "QN_MATMUL_COLUMNS"
-    void qn_matmul(const float *a, Py_ssize_t step, const float *b, Py_ssize_t n, float *total, int rows) noexcept
+    void qn_matmul(const float *a, Py_ssize_t step, const float *b, Py_ssize_t n, float *total, int more,
+                   int rows) noexcept
 
 cdef enum:
     CHAIN = 384
-    TILE = 6 * 32     # the largest tile of all levels
+    TILE = 8 * 32     # the largest tile of all levels
 
 ROWS = TALL
 COLUMNS = WIDE
@@ -87,14 +87,15 @@ cdef void _blocks(const byte_t[:, :, :] a, byte_t[:, :, ::1] out, const Py_ssize
                 rows[r * n + k] = qn_ds(a[i, first + r, k], s, z)
         for p in range(across):
             panel = panels + (which[1, product] * across + p) * n * WIDE
-            memset(total, 0, sizeof(total))
             k = 0
-            while k < n:
+            while True:
                 part = n - k
                 if part > CHAIN:
                     part = (part + 1) // 2 if part <= 2 * CHAIN else CHAIN
-                qn_matmul(rows + k, n, panel + k * WIDE, part, total, height)
+                qn_matmul(rows + k, n, panel + k * WIDE, part, total, k > 0, height)
                 k += part
+                if k == n:
+                    break
             width = out.shape[2] - p * WIDE if out.shape[2] - p * WIDE < WIDE else WIDE
             for r in range(height):
                 for c in range(width):

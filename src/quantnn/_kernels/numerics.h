@@ -207,6 +207,70 @@ static inline float qn_exp(float a)
     return (qn_fma(p, r * r, r) + 1.0f) * power;
 }
 
+/* e**a for a <= 0, to 1e-14; what lies below -700 is e**-700, which is 0 as float32. NaN stays. */
+static inline double qn_exp64(double a)
+{
+    const double magic = 6755399441055744.0; /* 1.5 * 2**52: rounds as in qn_rne_small */
+    double t, n, r, p, power;
+    uint64_t bits;
+    a = a < -700.0 ? -700.0 : a;
+    t = a * 1.4426950408889634 + magic;
+    n = t - magic;
+    memcpy(&bits, &t, sizeof bits);
+    bits = (bits + 1023) << 52;
+    memcpy(&power, &bits, sizeof power);
+    r = (a - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10; /* log(2) in two parts */
+    p = 1.0 / 39916800;
+    p = p * r + 1.0 / 3628800;
+    p = p * r + 1.0 / 362880;
+    p = p * r + 1.0 / 40320;
+    p = p * r + 1.0 / 5040;
+    p = p * r + 1.0 / 720;
+    p = p * r + 1.0 / 120;
+    p = p * r + 1.0 / 24;
+    p = p * r + 1.0 / 6;
+    p = p * r + 0.5;
+    p = p * r + 1.0;
+    p = p * r + 1.0;
+    return p * power;
+}
+
+/* tanh x, with (1 - e**-2|x|) / (1 + e**-2|x|) where that loses no digits. */
+static inline double qn_tanh64(double x)
+{
+    double a = fabs(x), u = a * a, e = qn_exp64(-2.0 * a);
+    double small = a * (1.0 - u * (1.0 / 3 - u * (2.0 / 15 - u * (17.0 / 315)))), large = (1.0 - e) / (1.0 + e);
+    return copysign(a < 0.01 ? small : large, x);
+}
+
+/* x[i] = e**x[i] / the sum of these, computed in float64 and rounded once; `powers` has room for them. The sum is that
+ * of eight sums, of the elements i % 8 = 0, 1, ... n > 0. */
+static inline void qn_softmax(float *restrict x, double *restrict powers, ptrdiff_t n)
+{
+    double sums[8] = {0}, most, factor;
+    float greatest[8];
+    for (int j = 0; j < 8; j++)
+        greatest[j] = x[0];
+    for (ptrdiff_t i = 0; i + 8 <= n; i += 8)
+        for (int j = 0; j < 8; j++)
+            greatest[j] = x[i + j] > greatest[j] ? x[i + j] : greatest[j];
+    for (ptrdiff_t i = n / 8 * 8; i < n; i++)
+        greatest[0] = x[i] > greatest[0] ? x[i] : greatest[0];
+    for (int j = 1; j < 8; j++)
+        greatest[0] = greatest[j] > greatest[0] ? greatest[j] : greatest[0];
+    most = greatest[0];
+    for (ptrdiff_t i = 0; i < n; i++)
+        powers[i] = qn_exp64(x[i] - most);
+    for (ptrdiff_t i = 0; i + 8 <= n; i += 8)
+        for (int j = 0; j < 8; j++)
+            sums[j] += powers[i + j];
+    for (ptrdiff_t i = n / 8 * 8; i < n; i++)
+        sums[i % 8] += powers[i];
+    factor = 1.0 / (((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7])));
+    for (ptrdiff_t i = 0; i < n; i++)
+        x[i] = (float)(powers[i] * factor);
+}
+
 static inline float qn_sigmoid(float x)
 {
     float a = -x;

@@ -21,6 +21,8 @@ cdef extern from "numerics.h" nogil:
     float qn_dv(int32_t q, float scale, float offset) noexcept
     uint16_t qn_half_of_float(float x) noexcept
     float qn_float_of_half(uint16_t h) noexcept
+    double qn_tanh64(double x) noexcept
+    void qn_softmax(float *x, double *powers, Py_ssize_t n) noexcept
     void qn_sigmoids(float *x, const float *y, Py_ssize_t n) noexcept
     void qn_tanhs(float *x, const float *y, Py_ssize_t n) noexcept
     void qn_lstm(const float *gates, float *c, float *h, Py_ssize_t n) noexcept

@@ -194,10 +194,13 @@ def mean_floats(const float[::1] x, float[::1] out, const int64_t[::1] shape, co
                 const int64_t[::1] out_step, float count):
     # Axes from the innermost, reduced ones first, at least two; the steps in elements, out_step 0 where reduced.
     cdef Py_ssize_t n0 = shape[0], n1 = shape[1], s0 = step[0], s1 = step[1], o1 = out_step[1]
-    cdef Py_ssize_t blocks = 1, b, left, at, to, i, j
+    cdef Py_ssize_t blocks = 1, b, left, at, to, i, j, c, whole = 0
     cdef int d
     cdef const float *p
     cdef float total
+    cdef float[32] few
+    if s1 == 1 and s0 != 1 and n0 < 16:
+        whole = n1 // 32 * 32  # neighbours with cascades of one sum: computed together
     with nogil:
         for i in range(out.shape[0]):
             out[i] = 0.0
@@ -210,7 +213,16 @@ def mean_floats(const float[::1] x, float[::1] out, const int64_t[::1] shape, co
                     at += left % shape[d] * step[d]
                     to += left % shape[d] * out_step[d]
                     left //= shape[d]
-                for j in range(n1):
+                for j in range(0, whole, 32):
+                    for c in range(32):
+                        few[c] = 0.0
+                    for i in range(n0):
+                        p = &x[at + i * s0 + j]
+                        for c in range(32):
+                            few[c] += p[c]
+                    for c in range(32):
+                        out[to + (j + c) * o1] += few[c]
+                for j in range(whole, n1):
                     p = &x[at + j * s1]
                     if s0 == 1 and n0 >= 8:
                         total = 0.0

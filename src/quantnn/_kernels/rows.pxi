@@ -39,7 +39,8 @@ cdef void row_tasks(Packed w, Columns c, qn_panel p, const uint8_t *x, Py_ssize_
         m1 = rows * (block + 1) // blocks
         if block != ready:
             ready = block
-            qn_flush(&work)
+            if p.zw != NULL:
+                qn_flush(&work)
             for r in range(m1 - m0):
                 pointers[r] = x + (m0 + r) * stride
                 if p.zw != NULL:

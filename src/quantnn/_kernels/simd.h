@@ -795,7 +795,7 @@ static inline void qn_register_tiles(int nv, ptrdiff_t count, const qn_panel *p,
 }
 
 /* All rows of a run by one panel. A thread keeps a qn_work from tile to tile: qn_begin, any number of qn_tiles, qn_end;
- * rows and sums stay as they are until qn_flush.
+ * sums stay as they are until qn_flush, which ends what is to be stored.
  * even is the distance between the bytes of neighbouring rows at every tap, where there is one: stretches of `width` rows,
  * the first of `lead`, are evenly spaced; else 0.
  * qn_padded(k) is how many bytes of a row are read; the weights of those behind the k-th are 0.
@@ -806,14 +806,15 @@ static inline void qn_register_tiles(int nv, ptrdiff_t count, const qn_panel *p,
 
 /* Two tile registers of up to 16 rows and two of 16 columns make four of accumulators; 64 k at a time. The columns of a
  * panel lie in memory as a tile register wants them; rows must be evenly spaced. While a tile is multiplied, the one
- * before is requantized: products and vectors have units of their own. */
+ * before is requantized, a few rows after each 64 k: products and vectors have units of their own. */
 enum { QN_EVEN = 8, QN_FEW_ROWS = 4 }; /* with fewer rows of one tap registers are as quick */
+enum { QN_TILE_ROW = 2 * QN_LANES };   /* accumulators of a row in memory */
 
 typedef struct {
-    int32_t acc[2][32][2 * QN_LANES] __attribute__((aligned(64)));
-    int half;                  /* which of them is next */
-    int upper, lower, bytes;   /* rows of the two tiles and bytes of a row, as the tile registers are configured */
-    int nv, mr, next;          /* what is to be requantized: vectors, rows, the next row; mr = next if nothing is */
+    int32_t acc[2][32][QN_TILE_ROW] __attribute__((aligned(64)));
+    int half;                /* which of them is next */
+    int upper, lower, bytes; /* rows of the two tiles and bytes of a row, as the tile registers are configured */
+    int nv, mr;              /* what is to be requantized: vectors and rows, 0 if nothing is */
     qn_panel p;
     const int32_t *sums;
     uint8_t *out;
@@ -824,64 +825,68 @@ static inline ptrdiff_t qn_padded(ptrdiff_t k) { return k <= 64 ? (k + 3) / 4 * 
 
 static inline void qn_begin(qn_work *w)
 {
-    w->half = w->upper = w->lower = w->bytes = w->mr = w->next = 0;
+    w->half = w->upper = w->lower = w->bytes = w->mr = 0;
+    w->nv = 1;
 }
 
+/* What is left to requantize of a tile: the next row, and what it takes, in registers. */
+typedef struct {
+    const int32_t *acc, *sums;
+    uint8_t *out;
+    ptrdiff_t out_stride;
+    int rows;
+    qn_panel p;
+    __m512 inv, b[2], m[2];
+} qn_rest;
+
+QN_INLINE qn_rest qn_rest_of(const int nv, const qn_work *w)
+{
+    qn_rest t = {.acc = &w->acc[1 - w->half][0][0], .sums = w->sums, .out = w->out, .out_stride = w->out_stride,
+                 .rows = w->mr, .p = w->p, .inv = _mm512_set1_ps(w->p.inv)};
+    QN_UNROLL for (int v = 0; v < nv; v++) {
+        t.b[v] = _mm512_loadu_ps(w->p.b + v * QN_LANES);
+        t.m[v] = _mm512_loadu_ps(w->p.m + v * QN_LANES);
+    }
+    return t;
+}
+
+/* Requantize four vectors of it. */
+QN_INLINE void qn_finish(const int nv, qn_rest *t)
+{
+    const int some = 4 / nv;
+    qn_vi i[4];
+    QN_UNROLL for (int v = 0; v < 4; v++) {
+        i[v] = qn_load_i(t->acc + v / nv * QN_TILE_ROW + v % nv * QN_LANES);
+        if (t->p.zw != NULL)
+            i[v] = qn_mul_sub(i[v], v / nv < t->rows ? t->sums[v / nv] : 0, t->p.zw + v % nv * QN_LANES);
+    }
 #ifdef QN_FLOAT_RESULTS
-QN_INLINE void qn_finish_body(const int nv, qn_work *w, int turns)
-{
-    const int some = 4 / nv, mr = w->mr, stop = mr - w->next < turns * some ? mr : w->next + turns * some;
-    const qn_panel *p = &w->p;
-    for (int r = w->next; r < stop; r++) {
-        qn_vi acc[2];
-        QN_UNROLL for (int v = 0; v < nv; v++) {
-            acc[v] = qn_load_i(&w->acc[1 - w->half][r][v * QN_LANES]);
-            if (p->zw != NULL)
-                acc[v] = qn_mul_sub(acc[v], w->sums[r], p->zw + v * QN_LANES);
-        }
-        qn_finish_row(nv, p, acc, w->out + r * w->out_stride);
-    }
-    w->next = stop;
-}
+    QN_UNROLL for (int r = 0; r < some; r++)
+        if (r < t->rows)
+            qn_finish_row(nv, &t->p, i + r * nv, t->out + r * t->out_stride);
 #else
-QN_INLINE void qn_finish_body(const int nv, qn_work *w, int turns)
-{
-    const int some = 4 / nv, mr = w->mr, stop = mr - w->next < turns * some ? mr : w->next + turns * some;
-    const qn_panel *p = &w->p;
-    const int32_t *acc = &w->acc[1 - w->half][0][0], *zw = p->zw;
-    const int32_t zo = p->zo, lo = p->lo;
-    const ptrdiff_t columns = p->columns, out_stride = w->out_stride;
-    /* loaded once: the ports that load are what the tile registers need, too */
-    const __m512 inv = _mm512_set1_ps(p->inv), b0 = _mm512_loadu_ps(p->b), m0 = _mm512_loadu_ps(p->m);
-    const __m512 b1 = nv == 2 ? _mm512_loadu_ps(p->b + QN_LANES) : b0, m1 = nv == 2 ? _mm512_loadu_ps(p->m + QN_LANES) : m0;
-    uint8_t *out = w->out + w->next * out_stride;
-    for (int r = w->next; r < stop; r += some, out += some * out_stride) {
-        qn_vi i[4];
-        QN_UNROLL for (int v = 0; v < 4; v++) {
-            i[v] = qn_load_i(acc + (r + v / nv) * 2 * QN_LANES + v % nv * QN_LANES);
-            if (zw != NULL)
-                i[v] = qn_mul_sub(i[v], r + v / nv < mr ? w->sums[r + v / nv] : 0, zw + v % nv * QN_LANES);
-            i[v] = qn_requantize_with(i[v], v % nv ? b1 : b0, inv, v % nv ? m1 : m0);
-        }
-        qn_store_rows(out, out_stride, nv, mr - r, i, zo, lo, columns);
-    }
-    w->next = stop;
-}
+    QN_UNROLL for (int v = 0; v < 4; v++) i[v] = qn_requantize_with(i[v], t->b[v % nv], t->inv, t->m[v % nv]);
+    qn_store_rows(t->out, t->out_stride, nv, t->rows, i, t->p.zo, t->p.lo, t->p.columns);
 #endif
-
-/* `turns` times four vectors of the tile before. */
-static void qn_finish(qn_work *w, int turns)
-{
-    if (w->nv == 2)
-        qn_finish_body(2, w, turns);
-    else
-        qn_finish_body(1, w, turns);
+    t->acc += some * QN_TILE_ROW;
+    t->sums += some;
+    t->out += some * t->out_stride;
+    t->rows -= some;
 }
 
-static inline void qn_flush(qn_work *w)
+QN_INLINE void qn_flush_body(const int nv, qn_work *w)
 {
-    if (w->next < w->mr)
-        qn_finish(w, 16);
+    for (qn_rest rest = qn_rest_of(nv, w); rest.rows > 0;)
+        qn_finish(nv, &rest);
+    w->mr = 0;
+}
+
+static void qn_flush(qn_work *w)
+{
+    if (w->mr > 0 && w->nv == 2)
+        qn_flush_body(2, w);
+    else if (w->mr > 0)
+        qn_flush_body(1, w);
 }
 
 static inline void qn_end(qn_work *w)
@@ -908,80 +913,92 @@ static void qn_configure(qn_work *w, int upper, int lower, int bytes)
     shape.row_bytes[5] = (uint16_t)(lower ? bytes : 0);
     shape.rows[6] = shape.rows[7] = (uint8_t)(bytes / 4);
     shape.row_bytes[6] = shape.row_bytes[7] = 64;
+    __asm__ volatile("" ::"r"(&shape) : "memory"); /* GCC takes the first eight bytes only as read */
     _tile_loadconfig(&shape);
     w->upper = upper;
     w->lower = lower;
     w->bytes = bytes;
 }
 
-/* The rows from `rows` on, `upper` and then `lower` of them: each part is evenly spaced. */
-static void qn_tile_amx(qn_work *w, int nv, int upper, int lower, const qn_panel *p, const uint8_t *const *rows,
-                        ptrdiff_t stride, ptrdiff_t even, const int32_t *sums, uint8_t *out, ptrdiff_t out_stride)
+/* The rows from `rows` on, `upper` and then (if `two`) `lower` of them: each part is evenly spaced. */
+QN_INLINE void qn_tile_amx_body(const int nv, const int two, qn_work *w, int upper, int lower, const qn_panel *p,
+                                const uint8_t *const *rows, ptrdiff_t stride, ptrdiff_t even)
 {
     const ptrdiff_t row = (ptrdiff_t)nv * 64; /* bytes of four k of the panel */
-    const int two = nv == 2, bytes = p->k4 < 16 ? (int)p->k4 * 4 : 64;
     const ptrdiff_t steps = (p->k4 + 15) / 16;
-    const int turns = (int)(15 / (steps * p->taps) + 1);
+    const int bytes = p->k4 < 16 ? (int)p->k4 * 4 : 64, turns = (int)(15 / (steps * p->taps) + 1);
     const int8_t *weights = p->weights;
     int32_t *acc = &w->acc[w->half][0][0];
+    qn_rest rest;
     if (w->upper != upper || w->lower != lower || w->bytes != bytes)
         qn_configure(w, upper, lower, bytes);
+    if (w->nv != nv)
+        qn_flush(w);
+    if (w->mr == 0)
+        w->p = *p; /* nothing is left, but its constants are loaded */
+    rest = qn_rest_of(nv, w);
+    w->p = *p; /* here, for the stores of tiles hold up what reads fresh fields behind them */
+    w->nv = nv;
     _tile_loadd(0, p->offset, 0); /* the same for every row */
-    if (two)
+    if (nv == 2)
         _tile_loadd(1, p->offset + QN_LANES, 0);
-    if (lower) {
+    if (two)
         _tile_loadd(2, p->offset, 0);
-        if (two)
-            _tile_loadd(3, p->offset + QN_LANES, 0);
-    }
-    for (ptrdiff_t tap = 0; tap < p->taps; tap++, weights += p->k4 * row) {
-        const uint8_t *x = rows[tap * stride] + p->x_offset;
-        const uint8_t *y = lower ? rows[tap * stride + upper] + p->x_offset : x;
-        const int8_t *step = weights;
-        for (ptrdiff_t i = 0; i < steps; i++, step += 16 * row, x += 64, y += 64) {
-            _tile_loadd(6, step, row);
+    if (two && nv == 2)
+        _tile_loadd(3, p->offset + QN_LANES, 0);
+    for (ptrdiff_t tap = 0; tap < p->taps; tap++, rows += stride) {
+        const uint8_t *x = rows[0] + p->x_offset, *y = two ? rows[upper] + p->x_offset : x;
+        for (ptrdiff_t i = 0; i < steps; i++, weights += bytes / 4 * row, x += 64, y += 64) {
+            _tile_loadd(6, weights, row);
             _tile_loadd(4, x, even);
             _tile_dpbusd(0, 4, 6);
-            if (lower) {
+            if (two) {
                 _tile_loadd(5, y, even);
                 _tile_dpbusd(2, 5, 6);
             }
-            if (two) {
-                _tile_loadd(7, step + 64, row);
+            if (nv == 2) {
+                _tile_loadd(7, weights + 64, row);
                 _tile_dpbusd(1, 4, 7);
-                if (lower)
+                if (two)
                     _tile_dpbusd(3, 5, 7);
             }
-            if (w->next < w->mr)
-                qn_finish(w, turns);
+            for (int turn = 0; turn < turns && rest.rows > 0; turn++)
+                qn_finish(nv, &rest);
         }
     }
-    qn_flush(w);
-    _tile_stored(0, acc, 2 * QN_LANES * 4);
+    while (rest.rows > 0)
+        qn_finish(nv, &rest);
+    _tile_stored(0, acc, QN_TILE_ROW * 4);
+    if (nv == 2)
+        _tile_stored(1, acc + QN_LANES, QN_TILE_ROW * 4);
+    acc += upper * QN_TILE_ROW;
     if (two)
-        _tile_stored(1, acc + QN_LANES, 2 * QN_LANES * 4);
-    if (lower) {
-        acc += upper * 2 * QN_LANES;
-        _tile_stored(2, acc, 2 * QN_LANES * 4);
-        if (two)
-            _tile_stored(3, acc + QN_LANES, 2 * QN_LANES * 4);
-    }
+        _tile_stored(2, acc, QN_TILE_ROW * 4);
+    if (two && nv == 2)
+        _tile_stored(3, acc + QN_LANES, QN_TILE_ROW * 4);
     __asm__ volatile("" ::: "memory"); /* the tile instructions do not tell the compiler what they write */
     w->half = 1 - w->half;
-    w->nv = nv;
     w->mr = upper + lower;
-    w->next = 0;
-    w->p = *p;
-    w->sums = sums;
-    w->out = out;
-    w->out_stride = out_stride;
+}
+
+static void qn_tile_amx(qn_work *w, int nv, int upper, int lower, const qn_panel *p, const uint8_t *const *rows,
+                        ptrdiff_t stride, ptrdiff_t even)
+{
+    if (nv == 2 && lower)
+        qn_tile_amx_body(2, 1, w, upper, lower, p, rows, stride, even);
+    else if (nv == 2)
+        qn_tile_amx_body(2, 0, w, upper, lower, p, rows, stride, even);
+    else if (lower)
+        qn_tile_amx_body(1, 1, w, upper, lower, p, rows, stride, even);
+    else
+        qn_tile_amx_body(1, 0, w, upper, lower, p, rows, stride, even);
 }
 
 /* Stretches are cut into about equal parts for the tile registers. */
 static inline ptrdiff_t qn_part(ptrdiff_t left)
 {
-    ptrdiff_t parts = (left + 15) / 16;
-    return (left + parts - 1) / parts;
+    uint32_t n = (uint32_t)left, parts = (n + 15) / 16; /* a run is short, and 64 bits divide slowly */
+    return (n + parts - 1) / parts;
 }
 
 static inline void qn_tiles(qn_work *w, int nv, ptrdiff_t count, const qn_panel *p, const uint8_t *const *rows,
@@ -1003,8 +1020,10 @@ static inline void qn_tiles(qn_work *w, int nv, ptrdiff_t count, const qn_panel 
                 left = width < rest ? width : rest;
             }
         }
-        qn_tile_amx(w, nv, (int)parts[0], (int)parts[1], p, rows + r, stride, even, sums + r, out + r * out_stride,
-                    out_stride);
+        qn_tile_amx(w, nv, (int)parts[0], (int)parts[1], p, rows + r, stride, even);
+        w->sums = sums + r;
+        w->out = out + r * out_stride;
+        w->out_stride = out_stride;
         r += parts[0] + parts[1];
     }
 }
@@ -1102,6 +1121,7 @@ static inline void qn_transpose(const uint8_t *x, ptrdiff_t x_stride, uint8_t *o
  *
  *   qn_vf, QN_FLOATS                   a vector of floats, and how many
  *   qn_vb, QN_I(op)                    a vector of bytes; its intrinsics that have one name but for the width
+ *   qn_b_put16(p, a), qn_b_put32(p, a) the low bytes of int16 or int32 below 256
  *   qn_f_bytes(q, flip)                bytes to floats
  *   qn_f_less(q, z, flip)              bytes less an integer of their range
  *   qn_f_ints(p, offset)               int32 less an offset to floats
@@ -1109,6 +1129,8 @@ static inline void qn_transpose(const uint8_t *x, ptrdiff_t x_stride, uint8_t *o
  *                                      the low one of a byte first
  *   qn_f_halves(p, a, b)               two float16, each as a vector
  *   qn_f_half(p)                       float16 to floats
+ *   qn_f_least(a), qn_f_greatest(a)    of the floats of a vector
+ *   qn_f_nan(a)                        whether there is a NaN among them
  *   qn_f_put(out, y, zo, lo, flip)     max(sat(rne(y) + zo), lo) of four vectors; |y| < 2**31
  */
 #if defined(__AVX512F__)
@@ -1119,6 +1141,8 @@ typedef __m512i qn_vb;
 QN_INLINE qn_vb qn_b_load(const uint8_t *p) { return _mm512_loadu_si512(p); }
 QN_INLINE void qn_b_store(uint8_t *p, qn_vb a) { _mm512_storeu_si512(p, a); }
 QN_INLINE qn_vb qn_b_zero(void) { return _mm512_setzero_si512(); }
+QN_INLINE void qn_b_put16(uint8_t *p, qn_vb a) { _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi16_epi8(a)); }
+QN_INLINE void qn_b_put32(uint8_t *p, qn_vb a) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a)); }
 QN_INLINE qn_vb qn_b_flip(qn_vb a, int flip)
 {
     return _mm512_xor_si512(a, _mm512_set1_epi8((char)flip));
@@ -1132,6 +1156,9 @@ QN_INLINE qn_vf qn_f_mul(qn_vf a, qn_vf b) { return _mm512_mul_ps(a, b); }
 QN_INLINE qn_vf qn_f_min(qn_vf a, qn_vf b) { return _mm512_min_ps(a, b); }
 QN_INLINE qn_vf qn_f_max(qn_vf a, qn_vf b) { return _mm512_max_ps(a, b); }
 QN_INLINE qn_vf qn_f_half(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+QN_INLINE float qn_f_least(qn_vf a) { return _mm512_reduce_min_ps(a); }
+QN_INLINE float qn_f_greatest(qn_vf a) { return _mm512_reduce_max_ps(a); }
+QN_INLINE int qn_f_nan(qn_vf a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q) != 0; }
 QN_INLINE qn_vf qn_f_fma(qn_vf a, qn_vf b, qn_vf c) { return _mm512_fmadd_ps(a, b, c); }
 QN_INLINE qn_vf qn_f_bytes(const uint8_t *q, const int flip)
 {
@@ -1191,6 +1218,15 @@ typedef __m256i qn_vb;
 QN_INLINE qn_vb qn_b_load(const uint8_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
 QN_INLINE void qn_b_store(uint8_t *p, qn_vb a) { _mm256_storeu_si256((__m256i *)p, a); }
 QN_INLINE qn_vb qn_b_zero(void) { return _mm256_setzero_si256(); }
+QN_INLINE void qn_b_put16(uint8_t *p, qn_vb a)
+{
+    _mm_storeu_si128((__m128i *)p, _mm_packus_epi16(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1)));
+}
+QN_INLINE void qn_b_put32(uint8_t *p, qn_vb a)
+{
+    __m128i v = _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(v, v));
+}
 QN_INLINE qn_vb qn_b_flip(qn_vb a, int flip)
 {
     return _mm256_xor_si256(a, _mm256_set1_epi8((char)flip));
@@ -1204,6 +1240,19 @@ QN_INLINE qn_vf qn_f_mul(qn_vf a, qn_vf b) { return _mm256_mul_ps(a, b); }
 QN_INLINE qn_vf qn_f_min(qn_vf a, qn_vf b) { return _mm256_min_ps(a, b); }
 QN_INLINE qn_vf qn_f_max(qn_vf a, qn_vf b) { return _mm256_max_ps(a, b); }
 QN_INLINE qn_vf qn_f_half(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+QN_INLINE float qn_f_least(qn_vf a)
+{
+    __m128 v = _mm_min_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    v = _mm_min_ps(v, _mm_movehl_ps(v, v));
+    return _mm_cvtss_f32(_mm_min_ps(v, _mm_movehdup_ps(v)));
+}
+QN_INLINE float qn_f_greatest(qn_vf a)
+{
+    __m128 v = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    v = _mm_max_ps(v, _mm_movehl_ps(v, v));
+    return _mm_cvtss_f32(_mm_max_ps(v, _mm_movehdup_ps(v)));
+}
+QN_INLINE int qn_f_nan(qn_vf a) { return _mm256_movemask_ps(_mm256_cmp_ps(a, a, _CMP_UNORD_Q)) != 0; }
 QN_INLINE qn_vf qn_f_fma(qn_vf a, qn_vf b, qn_vf c) { return _mm256_fmadd_ps(a, b, c); }
 QN_INLINE qn_vf qn_f_bytes(const uint8_t *q, const int flip)
 {
@@ -2006,29 +2055,32 @@ static inline ptrdiff_t qn_quantize_bytes(const float *x, uint8_t *out, ptrdiff_
     return i;
 }
 
-/* The least and the greatest of 0 and x[:n]; returns whether all of them are finite. */
+/* *least and *greatest become those of themselves and x[:n]; returns whether x is finite. */
 static inline int qn_extremes(const float *x, ptrdiff_t n, float *least, float *greatest)
 {
-    float lo = 0.0f, hi = 0.0f, zero = 0.0f; /* zero: the sum of x * 0 */
+    float lo = *least, hi = *greatest, zero = 0.0f; /* zero: the sum of x * 0 */
     ptrdiff_t i = 0;
 #ifdef QN_FLOATS
-    qn_vf a[4], b[4], s[4];
-    float lanes[3][QN_FLOATS];
-    QN_UNROLL for (int v = 0; v < 4; v++) a[v] = b[v] = s[v] = qn_f_set(0.0f);
-    for (; i + QN_BLOCK <= n; i += QN_BLOCK)
-        QN_UNROLL for (int v = 0; v < 4; v++) {
-            qn_vf t = qn_f_load(x + i + v * QN_FLOATS);
-            a[v] = qn_f_min(t, a[v]);
-            b[v] = qn_f_max(t, b[v]);
-            s[v] = qn_f_fma(t, qn_f_set(0.0f), s[v]);
-        }
-    qn_f_store(lanes[0], qn_f_min(qn_f_min(a[0], a[1]), qn_f_min(a[2], a[3])));
-    qn_f_store(lanes[1], qn_f_max(qn_f_max(b[0], b[1]), qn_f_max(b[2], b[3])));
-    qn_f_store(lanes[2], qn_f_add(qn_f_add(s[0], s[1]), qn_f_add(s[2], s[3])));
-    for (int v = 0; v < QN_FLOATS; v++) {
-        lo = lanes[0][v] < lo ? lanes[0][v] : lo;
-        hi = lanes[1][v] > hi ? lanes[1][v] : hi;
-        zero += lanes[2][v];
+    if (n >= QN_FLOATS) {
+        qn_vf a[4], b[4], s[4];
+        QN_UNROLL for (int v = 0; v < 4; v++) a[v] = qn_f_set(lo), b[v] = qn_f_set(hi), s[v] = qn_f_set(0.0f);
+#define QN_TAKE(v, at) \
+    { \
+        qn_vf t = qn_f_load(x + (at)); \
+        a[v] = qn_f_min(t, a[v]); \
+        b[v] = qn_f_max(t, b[v]); \
+        s[v] = qn_f_fma(t, qn_f_set(0.0f), s[v]); \
+    }
+        for (; i + QN_BLOCK <= n; i += QN_BLOCK)
+            QN_UNROLL for (int v = 0; v < 4; v++) QN_TAKE(v, i + v * QN_FLOATS)
+        for (; i + QN_FLOATS <= n; i += QN_FLOATS)
+            QN_TAKE(0, i)
+        if (i < n)
+            QN_TAKE(1, n - QN_FLOATS)
+#undef QN_TAKE
+        *least = qn_f_least(qn_f_min(qn_f_min(a[0], a[1]), qn_f_min(a[2], a[3])));
+        *greatest = qn_f_greatest(qn_f_max(qn_f_max(b[0], b[1]), qn_f_max(b[2], b[3])));
+        return !qn_f_nan(qn_f_add(qn_f_add(s[0], s[1]), qn_f_add(s[2], s[3])));
     }
 #endif
     for (; i < n; i++) {
@@ -2039,6 +2091,76 @@ static inline int qn_extremes(const float *x, ptrdiff_t n, float *least, float *
     *least = lo;
     *greatest = hi;
     return zero == 0.0f;
+}
+
+/* out[i] = clamp(rne((x[i] - bias) * inv), 0, most); NaN gives most. */
+#ifdef QN_FLOATS
+QN_INLINE void qn_scale_block(const float *x, uint8_t *out, float bias, float inv, float most)
+{
+    qn_vf y[4];
+    QN_UNROLL for (int v = 0; v < 4; v++)
+        y[v] = qn_f_min(qn_f_mul(qn_f_sub(qn_f_load(x + v * QN_FLOATS), qn_f_set(bias)), qn_f_set(inv)),
+                        qn_f_set(most));
+    qn_f_put(out, y, 0, 0, 0);
+}
+#endif
+static inline void qn_scale_bytes(const float *x, uint8_t *out, ptrdiff_t n, float bias, float inv, int most)
+{
+#ifdef QN_FLOATS
+    QN_FOR_BLOCKS(i, n)
+        qn_scale_block(x + i, out + i, bias, inv, (float)most);
+    if (n < QN_BLOCK) {
+        float some[QN_BLOCK] = {0};
+        uint8_t bytes[QN_BLOCK];
+        memcpy(some, x, (size_t)n * sizeof *x);
+        qn_scale_block(some, bytes, bias, inv, (float)most);
+        memcpy(out, bytes, (size_t)n);
+    }
+#else
+    for (ptrdiff_t i = 0; i < n; i++)
+        out[i] = (uint8_t)qn_rne_clamp((x[i] - bias) * inv, 0, most);
+#endif
+}
+
+/* Rounded to float16, ties to even. */
+QN_INLINE uint16_t qn_half(float x)
+{
+#ifdef QN_FLOATS
+    return (uint16_t)_mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(x), _MM_FROUND_TO_NEAREST_INT));
+#else
+    return qn_half_of_float(x);
+#endif
+}
+QN_INLINE float qn_through_half(float x)
+{
+#ifdef QN_FLOATS
+    return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtps_ph(_mm_set_ss(x), _MM_FROUND_TO_NEAREST_INT)));
+#else
+    return qn_float_of_half(qn_half_of_float(x));
+#endif
+}
+
+/* Integers of 4 or 2 bits, a byte each, to bytes full of them, the first in the lowest bits. */
+static inline void qn_squeeze(const uint8_t *q, uint8_t *out, ptrdiff_t n, int bits)
+{
+    const ptrdiff_t per = 8 / bits;
+    ptrdiff_t i = 0;
+#ifdef QN_FLOATS
+    const qn_vb pairs = QN_I(set1_epi16)(bits == 4 ? 0x1001 : 0x0401), fours = QN_I(set1_epi32)(0x00100001);
+    for (; i + QN_BLOCK <= n; i += QN_BLOCK) { /* a byte and 16 or 4 times the next; then such two */
+        qn_vb v = QN_I(maddubs_epi16)(qn_b_load(q + i), pairs);
+        if (bits == 4)
+            qn_b_put16(out + i / 2, v);
+        else
+            qn_b_put32(out + i / 4, QN_I(madd_epi16)(v, fours));
+    }
+#endif
+    for (i /= per; i < n / per; i++) {
+        int v = 0;
+        for (ptrdiff_t j = 0; j < per; j++)
+            v |= q[i * per + j] << (j * bits);
+        out[i] = (uint8_t)v;
+    }
 }
 
 /* Rows of floats by a panel of float16 weights, w[k][vectors of QN_HALF_LANES columns], of which `columns` exist:
@@ -2111,33 +2233,94 @@ QN_INLINE void qn_half_body(const int nv, const int mr, const qn_half_panel *p, 
 }
 #endif
 
+#ifdef QN_FLOATS
+enum { QN_HALF_PART = 128, QN_HALF_MANY = 12 };
+/* Some k of a chain, whose weights have become floats: `out` holds what the chain came to until its end. */
+QN_INLINE void qn_half_part(const int nv, const int mr, const qn_half_panel *p, const float *wide, ptrdiff_t k,
+                            ptrdiff_t n, const float *x, ptrdiff_t x_stride, float *out, ptrdiff_t out_stride)
+{
+    qn_vf acc[6][4];
+    QN_UNROLL for (int r = 0; r < mr; r++)
+        QN_UNROLL for (int v = 0; v < nv; v++)
+            acc[r][v] = k == 0 ? qn_f_set(0.0f) : qn_f_load(out + r * out_stride + v * QN_FLOATS);
+    for (ptrdiff_t i = 0; i < n; i++, wide += nv * QN_FLOATS) {
+        qn_vf w[4];
+        QN_UNROLL for (int v = 0; v < nv; v++) w[v] = qn_f_load(wide + v * QN_FLOATS);
+        QN_UNROLL for (int r = 0; r < mr; r++) {
+            qn_vf a = qn_f_set(x[r * x_stride + k + i]);
+            QN_UNROLL for (int v = 0; v < nv; v++) acc[r][v] = qn_f_fma(a, w[v], acc[r][v]);
+        }
+    }
+    QN_UNROLL for (int r = 0; r < mr; r++)
+        QN_UNROLL for (int v = 0; v < nv; v++) {
+            qn_vf t = acc[r][v];
+            if (k + n == p->k && p->bias != NULL)
+                t = qn_f_add(t, qn_f_load(p->bias + v * QN_FLOATS));
+            if (k + n == p->k && p->relu)
+                t = qn_f_max(t, qn_f_set(0.0f));
+            qn_f_store(out + r * out_stride + v * QN_FLOATS, t);
+        }
+}
+#endif
+
+/* BODY(nv, rows of a tile), for all rows in tiles as equal as possible; x and out go on with them. */
+#if defined(__AVX512F__)
+#define QN_HALF_CASES(NV, BODY) QN_HALF_CASE(NV, 6, BODY) QN_HALF_CASE(NV, 5, BODY) QN_HALF_CASE(NV, 4, BODY) \
+    QN_HALF_CASE(NV, 3, BODY) QN_HALF_CASE(NV, 2, BODY) QN_HALF_CASE(NV, 1, BODY)
+enum { QN_HALF_MR = 6 };
+#else
+#define QN_HALF_CASES(NV, BODY) QN_HALF_CASE(NV, 2, BODY) QN_HALF_CASE(NV, 1, BODY)
+enum { QN_HALF_MR = 2 };
+#endif
+#define QN_HALF_CASE(NV, MR, BODY) case 8 * NV + MR: BODY(NV, MR); break;
+#define QN_HALF_EACH(CASES) \
+    for (ptrdiff_t tiles = (rows + QN_HALF_MR - 1) / QN_HALF_MR, left = rows; tiles > 0; tiles--) { \
+        const int mr = (int)((left + tiles - 1) / tiles); \
+        switch (8 * nv + mr) { CASES } \
+        left -= mr; \
+        x_row += mr * x_stride; \
+        out_row += mr * out_stride; \
+    }
+
 /* x_stride and out_stride in floats. */
 static inline void qn_half_tiles(int nv, ptrdiff_t rows, const qn_half_panel *p, const float *x, ptrdiff_t x_stride,
                                  float *out, ptrdiff_t out_stride)
 {
-#define QN_HALF_TILE(NV, MR) \
-    for (; nv == NV && rows >= MR; rows -= MR, x += MR * x_stride, out += MR * out_stride) \
-        qn_half_body(NV, MR, p, x, x_stride, out, out_stride);
-#if defined(__AVX512F__)
-#define QN_HALF_TILES(NV) QN_HALF_TILE(NV, 6) QN_HALF_TILE(NV, 3) QN_HALF_TILE(NV, 2) QN_HALF_TILE(NV, 1)
-#else
-#define QN_HALF_TILES(NV) QN_HALF_TILE(NV, 2) QN_HALF_TILE(NV, 1)
+    const float *x_row = x;
+    float *out_row = out;
+#ifdef QN_FLOATS
+    if (rows >= QN_HALF_MANY && p->k > 0 && p->k <= p->chain && nv % 2 == 0 &&
+        p->columns == nv * QN_FLOATS) {
+        float wide[QN_HALF_PART * QN_HALF_NV * QN_FLOATS];
+        for (ptrdiff_t k = 0; k < p->k; k += QN_HALF_PART) {
+            const ptrdiff_t n = p->k - k < QN_HALF_PART ? p->k - k : QN_HALF_PART;
+            for (ptrdiff_t i = 0; i < n * nv * QN_FLOATS; i += QN_FLOATS)
+                qn_f_store(wide + i, qn_f_half(p->w + k * nv * QN_FLOATS + i));
+            x_row = x;
+            out_row = out;
+#define QN_HALF_PARTS(NV, MR) qn_half_part(NV, MR, p, wide, k, n, x_row, x_stride, out_row, out_stride)
+            QN_HALF_EACH(QN_HALF_CASES(4, QN_HALF_PARTS) QN_HALF_CASES(2, QN_HALF_PARTS))
+        }
+        return;
+    }
 #endif
-    QN_HALF_TILES(1)
-    QN_HALF_TILES(2)
-    QN_HALF_TILES(3)
-    QN_HALF_TILES(4)
+#define QN_HALF_WHOLE(NV, MR) qn_half_body(NV, MR, p, x_row, x_stride, out_row, out_stride)
+    QN_HALF_EACH(QN_HALF_CASES(1, QN_HALF_WHOLE) QN_HALF_CASES(2, QN_HALF_WHOLE) QN_HALF_CASES(3, QN_HALF_WHOLE)
+                     QN_HALF_CASES(4, QN_HALF_WHOLE))
 }
 
-/* total[r][c] += the chain of fma(a[r * step + k], b[k][c], .) over n k, from 0: at most QN_MATMUL_ROWS rows by
- * QN_MATMUL_COLUMNS columns. */
-#ifdef QN_FLOATS
+/* total[r][c] = the chain of fma(a[r * step + k], b[k][c], .) over n k, from 0, which is added to what was there if `more`:
+ * at most QN_MATMUL_ROWS rows by QN_MATMUL_COLUMNS columns. */
+#if defined(__AVX512F__)
+enum { QN_MATMUL_ROWS = 8, QN_MATMUL_COLUMNS = 2 * QN_FLOATS };
+#elif defined(QN_FLOATS)
 enum { QN_MATMUL_ROWS = 6, QN_MATMUL_COLUMNS = 2 * QN_FLOATS };
 #else
 enum { QN_MATMUL_ROWS = 6, QN_MATMUL_COLUMNS = 16 };
 #endif
 
-QN_INLINE void qn_matmul_rows(const float *a, ptrdiff_t step, const float *b, ptrdiff_t n, float *total, const int rows)
+QN_INLINE void qn_matmul_rows(const float *a, ptrdiff_t step, const float *b, ptrdiff_t n, float *total, int more,
+                              const int rows)
 {
 #ifdef QN_FLOATS
     enum { NV = QN_MATMUL_COLUMNS / QN_FLOATS };
@@ -2152,7 +2335,7 @@ QN_INLINE void qn_matmul_rows(const float *a, ptrdiff_t step, const float *b, pt
     QN_UNROLL for (int r = 0; r < rows; r++)
         QN_UNROLL for (int v = 0; v < NV; v++) {
             float *to = total + r * QN_MATMUL_COLUMNS + v * QN_FLOATS;
-            qn_f_store(to, qn_f_add(qn_f_load(to), acc[r][v]));
+            qn_f_store(to, more ? qn_f_add(qn_f_load(to), acc[r][v]) : acc[r][v]);
         }
 #else
     for (int r = 0; r < rows; r++) {
@@ -2161,21 +2344,26 @@ QN_INLINE void qn_matmul_rows(const float *a, ptrdiff_t step, const float *b, pt
             for (int c = 0; c < QN_MATMUL_COLUMNS; c++)
                 acc[c] = qn_fma(a[r * step + k], b[k * QN_MATMUL_COLUMNS + c], acc[c]);
         for (int c = 0; c < QN_MATMUL_COLUMNS; c++)
-            total[r * QN_MATMUL_COLUMNS + c] += acc[c];
+            total[r * QN_MATMUL_COLUMNS + c] = more ? total[r * QN_MATMUL_COLUMNS + c] + acc[c] : acc[c];
     }
 #endif
 }
 
-static inline void qn_matmul(const float *a, ptrdiff_t step, const float *b, ptrdiff_t n, float *total, int rows)
+static inline void qn_matmul(const float *a, ptrdiff_t step, const float *b, ptrdiff_t n, float *total, int more, int rows)
 {
-    if (rows == QN_MATMUL_ROWS) {
-        qn_matmul_rows(a, step, b, n, total, QN_MATMUL_ROWS);
-        return;
+#define QN_MATMUL_CASE(ROWS) case ROWS: qn_matmul_rows(a, step, b, n, total, more, ROWS); break;
+    switch (rows) {
+        QN_MATMUL_CASE(1)
+        QN_MATMUL_CASE(2)
+        QN_MATMUL_CASE(3)
+        QN_MATMUL_CASE(4)
+        QN_MATMUL_CASE(5)
+        QN_MATMUL_CASE(6)
+#if defined(__AVX512F__)
+        QN_MATMUL_CASE(7)
+        QN_MATMUL_CASE(8)
+#endif
     }
-    for (; rows >= 2; rows -= 2, a += 2 * step, total += 2 * QN_MATMUL_COLUMNS)
-        qn_matmul_rows(a, step, b, n, total, 2);
-    if (rows)
-        qn_matmul_rows(a, step, b, n, total, 1);
 }
 
 /* dequantize: scale * (q - zero_point) */

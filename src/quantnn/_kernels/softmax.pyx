@@ -7,14 +7,19 @@ Computes
                q'_i = QT(f32(e_i * f64(1 / sum(e))))
     The sum is that of eight sums, of the elements i % 8 = 0, 1, ...
 
-Layout: (rows, n) arrays.
+Layout: rows of n, one after the other.
 Exactness: float64 up to the quotient, which is rounded to float32, and the same integers at every level. torch computes in
 float32; the results agree but where that decides a rounding.
 Parallel: over rows.
 """
 from cython.parallel cimport prange
 from libc.math cimport exp
+from libc.string cimport memcpy
 from numerics cimport int32_t, qint_t, qn_ds, qn_qs32, qn_qt, uint8_t
+
+cdef extern from "simd.h" nogil:
+    void qn_lookup(const uint8_t *table, const uint8_t *q, Py_ssize_t q_step, uint8_t *out, Py_ssize_t out_step,
+                   Py_ssize_t rows, Py_ssize_t n) noexcept
 
 cdef enum:
     FEW = 256     # elements whose exponentials are kept; for more, a table of results pays
@@ -27,17 +32,17 @@ def table(double scale, double[::1] out):
 
 
 # `table` is read for 8-bit integers only.
-def softmax(const qint_t[:, ::1] q, qint_t[:, ::1] out, const double[::1] table, double scale, int32_t zero_point,
-            double out_scale, int32_t out_zero_point, int32_t lo, int32_t hi, int threads):
-    cdef Py_ssize_t rows = q.shape[0], r
+def softmax(const qint_t[::1] q, qint_t[::1] out, Py_ssize_t n, const double[::1] table, double scale,
+            int32_t zero_point, double out_scale, int32_t out_zero_point, int32_t lo, int32_t hi, int threads):
+    cdef Py_ssize_t rows = q.shape[0] // n, r
     cdef float s = <float>scale, inv = <float>1.0 / <float>out_scale
     if threads == 1:
         with nogil:
             for r in range(rows):
-                _row(&q[r, 0], &out[r, 0], q.shape[1], &table[0], s, zero_point, inv, out_zero_point, lo, hi)
+                _row(&q[r * n], &out[r * n], n, &table[0], s, zero_point, inv, out_zero_point, lo, hi)
     else:
         for r in prange(rows, num_threads=threads, nogil=True, schedule="static"):
-            _row(&q[r, 0], &out[r, 0], q.shape[1], &table[0], s, zero_point, inv, out_zero_point, lo, hi)
+            _row(&q[r * n], &out[r * n], n, &table[0], s, zero_point, inv, out_zero_point, lo, hi)
 
 
 cdef void _row(const qint_t* q, qint_t* out, Py_ssize_t n, const double* table, float s, int32_t z, float inv,
@@ -47,7 +52,7 @@ cdef void _row(const qint_t* q, qint_t* out, Py_ssize_t n, const double* table, 
     cdef double[8] sums
     cdef double factor, e
     cdef double[FEW] kept
-    cdef uint8_t[256] results  # by the distance from the greatest
+    cdef uint8_t[512] results  # from the greatest distance on, twice: by the byte, if read from the right place on
     for i in range(n):
         most = q[i] if q[i] > most else most
     for j in range(8):
@@ -72,9 +77,9 @@ cdef void _row(const qint_t* q, qint_t* out, Py_ssize_t n, const double* table, 
             out[i] = _quantized[qint_t](<float>(_exp(q[i], most, table, s, z) * factor), inv, zo, lo, hi, 0)
     else:
         for i in range(256):
-            results[i] = <uint8_t>qn_qt(<float>(table[i] * factor), inv, <float>zo, lo, hi)
-        for i in range(n):
-            out[i] = <qint_t>results[most - q[i]]
+            results[i] = <uint8_t>qn_qt(<float>(table[255 - i] * factor), inv, <float>zo, lo, hi)
+        memcpy(results + 256, results, 256)
+        qn_lookup(results + 255 - <uint8_t>most, <const uint8_t *>q, 0, <uint8_t *>out, 0, 1, n)
 
 
 cdef inline qint_t _quantized(float y, float inv, int32_t zo, int32_t lo, int32_t hi, qint_t _) noexcept nogil:
