@@ -1,14 +1,14 @@
 """Real networks, too large for this repository: ``QUANTNN_MODELS=folder pytest tests/test_models.py``.
 
 The folder has ``speaker_lstm`` (the speaker embedding of PyPI's Resemblyzer 0.1.4) and ``filetype_bytes`` (the
-file-type recogniser of PyPI's magika 1.0.3), both Apache-2.0: weights, inputs and torch's results as .npz, and for the
-latter torch's int8 state dict. Their float parts are NumPy here.
+file-type recogniser of PyPI's magika 1.0.3), both Apache-2.0, and ``face_tiny`` (the face detector of npm's
+@vladmandic/face-api 1.7.15, MIT): the int8 state dicts that torch 2.13 saved, inputs and torch's results. They are
+loaded without torch. Their float parts are NumPy here.
 """
 
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import quantnn
-from quantnn.tensor import QTensor, qint8
+from quantnn.tensor import QTensor
 
 FOLDER = Path(os.environ.get("QUANTNN_MODELS", "."))
 pytestmark = pytest.mark.skipif("QUANTNN_MODELS" not in os.environ, reason="QUANTNN_MODELS is not set")
@@ -28,6 +28,13 @@ def read(model: str, name: str) -> dict[str, Any]:
         pytest.skip(f"there is no {path}")
     with np.load(path) as f:
         return dict(f)
+
+
+def checkpoint(model: str, name: str) -> Any:
+    path = FOLDER / model / f"{name}.pth"
+    if not path.exists():
+        pytest.skip(f"there is no {path}")
+    return quantnn.load_state_dict(path)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -62,19 +69,12 @@ class Speaker(quantnn.Module):
 
 
 def test_speaker_lstm(level: str) -> None:
-    packed, data = read("speaker_lstm", "int8_weights"), read("speaker_lstm", "data")
-    net = Speaker()
-
-    def weight(name: str) -> QTensor:
-        return QTensor(packed[f"{name}.int_repr"], qint8, float(packed[f"{name}.scale"]), 0)
-
-    names = [f"{what}_l{layer}" for layer in (0, 1) for what in ("ih", "hh")]
-    net.lstm.set_weight_bias(
-        {f"weight_{n}": weight(f"lstm.weight_{n}") for n in names}
-        | {f"bias_{n}": packed[f"lstm.bias_{n}"] for n in names}
-    )
-    net.linear.set_weight_bias(weight("linear.weight"), packed["linear.bias"])
-    embedding, output = net(float_lstm(data["mels"], read("speaker_lstm", "weights_float")))
+    data, net = read("speaker_lstm", "data"), Speaker()
+    state = checkpoint("speaker_lstm", "int8_dynamic_state_dict")
+    result = net.load_state_dict(state, strict=False)
+    assert not result.missing_keys
+    assert all(key.startswith("lstm0.") for key in result.unexpected_keys)
+    embedding, output = net(float_lstm(data["mels"], state))
     # The float layer here differs from torch's by 1e-6. An integer flips now and then, and over 160 steps that grows:
     # torch's own layers on this input are as far from torch's stored results.
     np.testing.assert_allclose(output[0, :3], data["lstm_out_int8_0"][:3], rtol=0, atol=2e-3)
@@ -113,12 +113,12 @@ class FileType(quantnn.Module):
 
 
 def test_filetype_bytes() -> None:
-    torch = pytest.importorskip("torch")
-    data, net = read("filetype_bytes", "data"), FileType(read("filetype_bytes", "weights_float"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch, about its own storages
-        state = torch.load(FOLDER / "filetype_bytes" / "int8_state_dict.pth", weights_only=True)
-    net.load_state_dict({key: value for key, value in state.items() if not key.startswith("ln")})
+    data = read("filetype_bytes", "data")
+    state = checkpoint("filetype_bytes", "int8_state_dict")
+    net = FileType(state)
+    result = net.load_state_dict(state, strict=False)
+    assert not result.missing_keys
+    assert all(key.startswith("ln") for key in result.unexpected_keys)
     tokens = data["tokens"].astype(np.int64)
     logits = np.concatenate([net(tokens[i : i + 8]) for i in range(0, len(tokens), 8)])
     assert (logits.argmax(1) == data["labels"]).mean() >= 133 / 135
@@ -126,3 +126,51 @@ def test_filetype_bytes() -> None:
     # one last step of the output is what float32's other sums may change
     step = np.min(np.diff(np.unique(data["logits_int8"])))
     assert np.abs(logits - data["logits_int8"]).max() < 12 * step
+
+
+class Separable(quantnn.Module):
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.dw = quantnn.Conv2d(before, before, 3, padding=1, groups=before, bias=False)
+        self.pw = quantnn.Conv2d(before, after, 1)
+        self.act = quantnn.LeakyReLU(1.0, 0, 0.1)
+
+    def forward(self, x: QTensor) -> QTensor:
+        y: QTensor = self.act(self.pw(self.dw(x)))
+        return y
+
+
+class Face(quantnn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.quant, self.dequant = quantnn.Quantize(1.0, 0, quantnn.quint8), quantnn.DeQuantize()
+        self.conv0, self.act0 = quantnn.Conv2d(3, 16, 3), quantnn.LeakyReLU(1.0, 0, 0.1)
+        for i, n in enumerate([16, 32, 64, 128, 256], 1):
+            setattr(self, f"conv{i}", Separable(n, 2 * n))
+        self.pool = quantnn.MaxPool2d(2, 2, ceil_mode=True)
+        self.pool1 = quantnn.MaxPool2d(2, 1, padding=1)
+        self.conv8 = quantnn.Conv2d(512, 25, 1)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        self.seen: dict[str, QTensor] = {}
+        y = self.pool(self.act0(self.conv0(self.quant(x))))
+        for i in range(1, 5):
+            self.seen[f"conv{i}"] = y = getattr(self, f"conv{i}")(y)
+            y = self.pool(y)
+        self.seen["conv5"] = y = self.conv5(y)
+        self.seen["conv8"] = y = self.conv8(self.pool1(y)[:, :, 1:, 1:])
+        found: np.ndarray = self.dequant(y)
+        return found
+
+
+def test_face_tiny(level: str) -> None:
+    data, net = read("face_tiny", "data"), Face()
+    net.load_state_dict(checkpoint("face_tiny", "int8_state_dict"))
+    mean = np.array([117.001, 114.697, 97.404], np.float32)
+    for name in ("chelsea_cat", "coffee", "rocket", "astronaut"):
+        x = ((data[f"{name}.image"].astype(np.float32) - mean) / np.float32(255)).transpose(2, 0, 1)[None]
+        np.testing.assert_array_equal(net(np.ascontiguousarray(x)), data[f"{name}.int8_out"])
+    reference = read("face_tiny", "int8_reference")
+    for name, y in net.seen.items():
+        if f"{name}.int_repr" in reference:
+            np.testing.assert_array_equal(y.int_repr(), reference[f"{name}.int_repr"], err_msg=name)

@@ -1,5 +1,7 @@
 """torch.nn.quantized without torch: the same names, the same int8 results, NumPy only."""
 
+from typing import TYPE_CHECKING
+
 from . import functional as functional
 from . import intrinsic as intrinsic
 from . import ops as ops
@@ -110,3 +112,34 @@ from .tensor import quantize_per_tensor_dynamic as quantize_per_tensor_dynamic
 from .tensor import quint2x4 as quint2x4
 from .tensor import quint4x2 as quint4x2
 from .tensor import quint8 as quint8
+
+if TYPE_CHECKING:
+    from . import jit as jit
+    from .io._errors import FileError as FileError
+    from .io.checkpoint import load_state_dict as load_state_dict
+    from .io.from_torch import from_torch as from_torch
+    from .io.own import load as load
+    from .io.own import save as save
+
+# What reads and writes files is imported when it is first used.
+_LATER = {
+    "FileError": "io._errors",
+    "from_torch": "io.from_torch",
+    "load": "io.own",
+    "load_state_dict": "io.checkpoint",
+    "save": "io.own",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER and name != "jit":
+        raise AttributeError(f"module 'quantnn' has no attribute '{name}'")
+    from importlib import import_module
+
+    if name == "jit":
+        return import_module("quantnn.jit")
+    return getattr(import_module(f"quantnn.{_LATER[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER, "jit"})

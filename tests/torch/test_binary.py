@@ -77,6 +77,44 @@ def _scalar(name: str) -> Case:
     return case
 
 
+def _target(rng: np.random.Generator, torch: Any, want: Any) -> tuple[Any, Any]:
+    """A tensor of the shape and dtype of one of torch's, which it overwrites, and the same in quantnn."""
+    dtype = next(d for d in draw.DTYPES if str(want.dtype) == f"torch.{d.name}")
+    theirs, ours = draw.tensor(rng, torch, tuple(want.shape), dtype, bool(rng.integers(2)), "contiguous")
+    return theirs.clone(), ours.clone()
+
+
+def case_out(rng: np.random.Generator, torch: Any, quantnn: Any) -> tuple[int, int]:
+    """The operators that write into a tensor."""
+    quantized = torch.ops.quantized
+    relu = str(rng.choice(["", "_relu"]))
+    kind = int(rng.integers(3))
+    if kind == 0:
+        name = str(rng.choice(["add", "mul"])) + relu
+        dtype, ties = draw.DTYPES[int(rng.integers(3))], bool(rng.integers(2))
+        first, second = _broadcast(rng)
+        a, qa = draw.tensor(rng, torch, first, dtype, ties, "contiguous", 3000)
+        b, qb = draw.tensor(rng, torch, second, dtype, ties, "contiguous", 3000)
+        theirs, ours = (a, b), (qa, qb)
+        want = getattr(quantized, name)(a, b, 1.0, 0)
+    elif kind == 1:
+        name = str(rng.choice(["add_scalar", "mul_scalar"])) + relu
+        a, qa = draw.tensor(rng, torch, draw.shape(rng), draw.DTYPES[int(rng.integers(3))], False, "contiguous")
+        number = float(rng.normal() * 10)
+        theirs, ours = (a, number), (qa, number)
+        want = a
+    else:
+        name = "cat" + relu
+        a, qa = draw.tensor(rng, torch, draw.shape(rng, 3), draw.DTYPES[int(rng.integers(3))], False, "contiguous")
+        dim = int(rng.integers(-3, 3))
+        theirs, ours = ([a, a], dim), ([qa, qa], dim)
+        want = quantized.cat([a, a], dim, 1.0, 0)
+    out, own = _target(rng, torch, want)
+    result = getattr(quantnn.ops, f"{name}_out")(*ours, own)
+    assert result is own
+    return compare(getattr(quantized, f"{name}_out")(*theirs, out), own)
+
+
 def _concatenation(name: str) -> Case:
     def case(rng: np.random.Generator, torch: Any, quantnn: Any) -> tuple[int, int]:
         dtype = draw.DTYPES[int(rng.integers(3))]
@@ -131,6 +169,7 @@ CASES: dict[str, Case] = {
     "mul_scalar_relu": _scalar("mul_scalar_relu"),
     "cat": _concatenation("cat"),
     "cat_relu": _concatenation("cat_relu"),
+    "out": case_out,
 }
 
 

@@ -206,3 +206,22 @@ def test_from_reference(torch: Any, ndim: int) -> None:
     assert repr(ours) == repr(theirs)
     x = weights.activation(np.random.default_rng(0), torch, (1, 4, *[5] * ndim))
     assert weights.compare(theirs(x.torch), ours(x.quantnn))[1] == 0
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_geometry(torch: Any, ndim: int, transposed: bool) -> None:
+    """What packed convolutions say of themselves."""
+    ints = np.ones((4, 2, *(3,) * ndim), np.int8)
+    stride, padding, dilation = [2, 1, 2][:ndim], [1, 0, 1][:ndim], [1, 2, 1][:ndim]
+    geometry = (stride, padding, *(([1, 0, 0][:ndim],) if transposed else ()), dilation, 2)
+    name = f"conv{'_transpose' if transposed else ''}{ndim}d_prepack"
+    ours = getattr(quantnn.ops, name)(quantnn.make_per_tensor_quantized_tensor(ints, 0.5, 0), None, *geometry)
+    weight = torch._make_per_tensor_quantized_tensor(torch.from_numpy(ints), 0.5, 0)
+    theirs = getattr(torch.ops.quantized, name)(weight, None, *geometry)
+    shown = f"conv{'_transpose' if transposed else ''}{max(ndim, 2)}d_"
+    for part in ("stride", "padding", "output_padding", "dilation", "groups", "transpose"):
+        if hasattr(torch.ops.quantized, shown + part):
+            assert getattr(quantnn.ops, shown + part)(ours) == getattr(torch.ops.quantized, shown + part)(theirs)
+    if ndim < 3:
+        assert quantnn.ops.conv2d_unpack_sizes(ours) == torch.ops.quantized.conv2d_unpack_sizes(theirs)

@@ -34,6 +34,11 @@ DIFFERENCES: dict[str, str] = {
     "`check_*` and the like",
     r"quantnn\.dynamic\.(LSTM|GRU)\.forward": "take the `lengths` of padded sequences in place of a `PackedSequence`",
     r"quantnn\.functional\.interpolate": "`interpolate` also takes `recompute_scale_factor` and `antialias`",
+    r"quantnn\.ops\.(relu6|clamp|threshold|hardswish|elu|celu|max_pool[12]d)": "operators that `functional` has too "
+    "take its names of arguments",
+    r"quantnn\.ops\.elu": "`ops.elu` has no `input_scale`",
+    r"quantnn\.ops\.linear_prepack(_fp16)?_legacy": "`linear_prepack_legacy`, `linear_prepack_fp16_legacy`",
+    r"quantnn\.ops\.int4mm_packed_weight_cpu": "`int4mm_packed_weight_cpu`",
     r"quantnn\.MultiheadAttention\.dequantize": "`MultiheadAttention.dequantize`, which makes a float torch module",
 }
 
@@ -99,9 +104,46 @@ def difference(theirs: Any, ours: Any) -> str:
     return f"({text(theirs)}) is ({text(ours)})"
 
 
+def operators(torch: Any) -> dict[str, list[Any]]:
+    """The schemas of each of torch's quantized operators."""
+    found: dict[str, list[Any]] = {}
+    for schema in torch._C._jit_get_all_schemas():
+        namespace, _, name = schema.name.partition("::")
+        if namespace == "quantized":
+            found.setdefault(name, []).append(schema)
+    return found
+
+
+def takes(ours: Any, schema: Any) -> bool:
+    """Whether a function takes every call that torch's schema allows, and means the same.
+
+    Its own defaults may be more. `self` has no name, as it comes first.
+    """
+    parameters = list(inspect.signature(ours).parameters.values())
+    if len(parameters) < len(schema.arguments):
+        return False
+    for p, argument in zip(parameters, schema.arguments, strict=False):
+        if p.name != argument.name and argument.name != "self":
+            return False
+        if argument.has_default_value() and p.default != argument.default_value:
+            return False
+    return all(p.default is not p.empty for p in parameters[len(schema.arguments) :])
+
+
+def compare_operators(torch: Any) -> Iterator[tuple[str, str]]:
+    """Each operator that is missing, or that takes the calls of none of its overloads."""
+    ops = importlib.import_module("quantnn.ops")
+    for name, schemas in operators(torch).items():
+        where = f"quantnn.ops.{name}"
+        if not hasattr(ops, name):
+            yield where, "missing"
+        elif not any(takes(getattr(ops, name), schema) for schema in schemas):
+            yield where, f"{' or '.join(map(str, schemas))} is {inspect.signature(getattr(ops, name))}"
+
+
 def differences() -> dict[str, str]:
     """Everything that is missing or has other arguments."""
-    found = {}
+    found = dict(compare_operators(importlib.import_module("torch")))
     for theirs, ours in NAMESPACES.items():
         there, here = importlib.import_module(theirs), importlib.import_module(ours)
         for name in names(there):

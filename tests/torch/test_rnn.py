@@ -127,7 +127,32 @@ def case_rnn_cell(rng: np.random.Generator, torch: Any, quantnn: Any) -> tuple[i
     return _case_cell("RNNCell", rng, torch, quantnn)
 
 
+def case_cell_params(rng: np.random.Generator, torch: Any, quantnn: Any) -> tuple[int, int]:
+    """A step of a layer whose float weights are quantized on the way."""
+    i, h, b = (int(v) for v in rng.integers(1, 40, 3))
+    lstm = bool(rng.integers(2))
+    gates = (4 if lstm else 3) * h
+    shapes = ((gates, i), (gates, h), (gates,), (gates,))
+    floats = [(rng.standard_normal(s) * rng.choice([0.01, 1])).astype(np.float32) for s in shapes]
+    if rng.random() < 0.1:
+        floats[0][...] = abs(floats[0][0, 0])
+    x = rng.standard_normal((1, b, i)).astype(np.float32)
+    states = [rng.standard_normal((1, b, h)).astype(np.float32) for _ in range(2 if lstm else 1)]
+    ours = quantnn.ops.make_quantized_cell_params(*floats)
+    theirs = torch.ops.quantized.make_quantized_cell_params(*map(torch.from_numpy, floats))
+    more = (True, 1, 0.0, False, False, False)
+    run = getattr(quantnn.ops, "quantized_lstm" if lstm else "quantized_gru")
+    got = run(x, states if lstm else states[0], [ours], *more[:5])
+    hx = [torch.from_numpy(s) for s in states]
+    if lstm:
+        want = torch.quantized_lstm(torch.from_numpy(x), hx, [theirs], *more)
+    else:
+        want = torch.quantized_gru(torch.from_numpy(x), hx[0], [theirs], *more)
+    return _count(zip(want, got, strict=True))
+
+
 CASES = {
+    "make_quantized_cell_params": case_cell_params,
     "dynamic.LSTM": case_lstm,
     "dynamic.GRU": case_gru,
     "dynamic.LSTMCell": case_lstm_cell,

@@ -133,7 +133,7 @@ class PackedParameter(Module):
             except (TypeError, ValueError) as e:
                 error_msgs.append(f"{key}: {e}")
         super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+            state_dict, prefix, local_metadata, False, missing_keys, unexpected_keys, error_msgs
         )
 
 
@@ -320,7 +320,7 @@ class RNNBase(Module):
     ) -> None:
         self.version = local_metadata.get("version")
         super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+            state_dict, prefix, local_metadata, False, missing_keys, unexpected_keys, error_msgs
         )
 
     @classmethod
@@ -709,7 +709,7 @@ class RNNCellBase(Module):
             except (TypeError, ValueError) as e:
                 error_msgs.append(f"{key}: {e}")
         super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+            state_dict, prefix, local_metadata, False, missing_keys, unexpected_keys, error_msgs
         )
 
     @classmethod

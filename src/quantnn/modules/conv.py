@@ -9,7 +9,8 @@ import numpy as np
 
 from .. import _checks
 from ..ops import _conv
-from ..tensor import QTensor, qint8, quint8
+from ..ops._packing import zeros
+from ..tensor import QTensor, quint8
 from .output import OutputModule
 from .utils import (
     check_attributes,
@@ -85,10 +86,7 @@ class _ConvNd(OutputModule):
         self.padding_mode = padding_mode
         has_bias = _checks.truth(op, "bias", bias)
         _checks.fits_memory(op, self._weight_shape())
-        weight = np.zeros(self._weight_shape(), np.int8)
-        self.set_weight_bias(
-            QTensor(weight, qint8, 1.0, 0), np.zeros(self.out_channels, np.float32) if has_bias else None
-        )
+        self.set_weight_bias(zeros(self._weight_shape()), np.zeros(self.out_channels, np.float32) if has_bias else None)
         self.scale = 1.0
         self.zero_point = 0
 

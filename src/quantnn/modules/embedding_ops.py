@@ -124,7 +124,7 @@ class EmbeddingPackedParams(Module):
                 else:
                     self.dtype, self._packed_weight = table.dtype, table
         super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+            state_dict, prefix, local_metadata, False, missing_keys, unexpected_keys, error_msgs
         )
 
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _checks
 from ..ops import _linear
+from ..ops._packing import zeros
 from ..tensor import QScheme, QTensor, per_channel_affine, per_tensor_affine, qint8, quint8
 from .module import Module
 from .output import OutputModule
@@ -46,7 +47,7 @@ class LinearPackedParams(Module):
         self.dtype = self._known(dtype)
         if self.dtype is None:
             raise TypeError(f"{op}: dtype must be {self._accepted}; got {_checks.kind(dtype)}")
-        self.set_weight_bias(QTensor(np.zeros((1, 1), np.int8), qint8, 1.0, 0), None)
+        self.set_weight_bias(zeros((1, 1)), None)
 
     def set_weight_bias(self, weight: Any, bias: Any) -> None:
         """Pack a weight and a bias."""
@@ -107,7 +108,7 @@ class LinearPackedParams(Module):
             here = (self._packed_params.out_features, self._packed_params.in_features)
             load_weight(key, weight, here, lambda: self.set_weight_bias(weight, bias), error_msgs)
         super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+            state_dict, prefix, local_metadata, False, missing_keys, unexpected_keys, error_msgs
         )
 
     def __repr__(self) -> str:
@@ -166,8 +167,8 @@ class Linear(OutputModule):
         self.in_features = _checks.integer(op, "in_features", in_features, 0)
         self.out_features = _checks.integer(op, "out_features", out_features, 0)
         _checks.fits_memory(op, (self.out_features, self.in_features))
-        weight = QTensor(np.zeros((self.out_features, self.in_features), np.int8), qint8, 1.0, 0)
         self._packed_params = self._params(dtype, op)
+        weight = zeros((self.out_features, self.in_features))
         self.set_weight_bias(weight, np.zeros(self.out_features, np.float32) if has_bias else None)
         self.scale = 1.0
         self.zero_point = 0

@@ -463,16 +463,14 @@ class Module:
         for key in state_dict:
             if not isinstance(key, str):
                 raise TypeError(f"load_state_dict: the keys of state_dict must be strings; got {kind(key)}")
-        metadata = getattr(state_dict, "_metadata", None)
-        if not isinstance(metadata, Mapping):
-            metadata = {}
+        versions = _versions(getattr(state_dict, "_metadata", None))
         missing: list[str] = []
         unexpected: list[str] = []
         errors: list[str] = []
 
         def load(module: Module, state: dict[str, Any], prefix: str) -> None:
             module._load_from_state_dict(
-                state, prefix, metadata.get(prefix[:-1], {}), True, missing, unexpected, errors
+                state, prefix, versions.get(prefix[:-1], {}), True, missing, unexpected, errors
             )
             for name, child in module._modules.items():
                 if child is not None:
@@ -562,6 +560,15 @@ def _call_through_self(cls: type) -> None:
     """Make a call of an instance of `cls` look `forward` up in the instance."""
     if issubclass(cls, Module) and _calls_forward(cls):
         cls.__call__ = _GENERIC_CALL  # type: ignore[method-assign]
+
+
+def _versions(metadata: Any) -> dict[str, Mapping[str, Any]]:
+    """The `_metadata` of a state dict where it is as it should be; what else it holds is left out."""
+    return {
+        prefix: local
+        for prefix, local in (metadata.items() if isinstance(metadata, Mapping) else ())
+        if isinstance(local, Mapping) and isinstance(local.get("version"), int)
+    }
 
 
 def _fitted(key: str, new: Any, old: Any) -> tuple[Any, str]:

@@ -15,7 +15,7 @@ class OutputModule(Module):
     """A module with its output's `scale` and `zero_point` as Python numbers.
 
     In a state dict they are arrays without dimensions: float32, so that saving rounds the scale, and int64. They come
-    after what a subclass has written there, as in torch.
+    after what a subclass has written there, as in torch. Keys that nobody knows are let through, as in torch, too.
     """
 
     scale: float
@@ -50,5 +50,5 @@ class OutputModule(Module):
         if len(found) == 2:
             self.scale, self.zero_point = found
         super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+            state_dict, prefix, local_metadata, False, missing_keys, unexpected_keys, error_msgs
         )
