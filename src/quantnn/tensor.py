@@ -1064,7 +1064,9 @@ class QTensor:
                 raise ValueError(f"{op}: {memory_format.name} needs {rank} axes; got shape {self.shape}")
             channels = True
         if not channels:
-            return ints.copy(order="C")
+            if ints.flags.c_contiguous:
+                return ints.copy()
+            return _layout.ordered(ints, tuple(range(ints.ndim))).reshape(ints.shape)
         out = _layout.channels_first(_layout.empty_channels_last(ints.shape, self._dtype.numpy))
         out[...] = ints
         return out

@@ -76,6 +76,13 @@ from ._fused import conv2d_add as conv2d_add
 from ._fused import conv2d_add_relu as conv2d_add_relu
 from ._fused import linear_leaky_relu as linear_leaky_relu
 from ._fused import linear_tanh as linear_tanh
+from ._geometry import conv_dilation as conv_dilation
+from ._geometry import conv_groups as conv_groups
+from ._geometry import conv_output_padding as conv_output_padding
+from ._geometry import conv_padding as conv_padding
+from ._geometry import conv_stride as conv_stride
+from ._geometry import conv_transpose as conv_transpose
+from ._geometry import conv_unpack_sizes as conv_unpack_sizes
 from ._linear import PackedLinear as PackedLinear
 from ._linear import linear as linear
 from ._linear import linear_prepack as linear_prepack
@@ -93,10 +100,21 @@ from ._normalization import batch_norm_relu as batch_norm_relu
 from ._normalization import group_norm as group_norm
 from ._normalization import instance_norm as instance_norm
 from ._normalization import layer_norm as layer_norm
+from ._out import add_out as add_out
+from ._out import add_relu_out as add_relu_out
+from ._out import add_scalar_out as add_scalar_out
+from ._out import add_scalar_relu_out as add_scalar_relu_out
+from ._out import cat_out as cat_out
+from ._out import cat_relu_out as cat_relu_out
+from ._out import mul_out as mul_out
+from ._out import mul_relu_out as mul_relu_out
+from ._out import mul_scalar_out as mul_scalar_out
+from ._out import mul_scalar_relu_out as mul_scalar_relu_out
 from ._pool import max_pool1d as max_pool1d
 from ._pool import max_pool2d as max_pool2d
 from ._pool import max_pool3d as max_pool3d
 from ._rnn import CellParams as CellParams
+from ._rnn import make_quantized_cell_params as make_quantized_cell_params
 from ._rnn import make_quantized_cell_params_dynamic as make_quantized_cell_params_dynamic
 from ._rnn import make_quantized_cell_params_fp16 as make_quantized_cell_params_fp16
 from ._rnn import quantized_gru as quantized_gru
@@ -135,6 +153,7 @@ from ._tensor import unflatten as unflatten
 from ._tensor import unsqueeze as unsqueeze
 from ._unary import celu as celu
 from ._unary import clamp as clamp
+from ._unary import dropout as dropout
 from ._unary import elu as elu
 from ._unary import hardsigmoid as hardsigmoid
 from ._unary import hardswish as hardswish
@@ -148,3 +167,13 @@ from ._unary import threshold as threshold
 
 conv1d_unpack = conv2d_unpack = conv3d_unpack = conv_unpack
 conv_transpose1d_unpack = conv_transpose2d_unpack = conv_transpose3d_unpack = conv_transpose_unpack
+conv_prepack = conv2d_prepack
+conv2d_unpack_sizes = conv_unpack_sizes
+conv2d_stride = conv3d_stride = conv_transpose2d_stride = conv_transpose3d_stride = conv_stride
+conv2d_padding = conv3d_padding = conv_transpose2d_padding = conv_transpose3d_padding = conv_padding
+conv2d_output_padding = conv3d_output_padding = conv_transpose2d_output_padding = conv_transpose3d_output_padding = (
+    conv_output_padding
+)
+conv2d_dilation = conv3d_dilation = conv_transpose2d_dilation = conv_transpose3d_dilation = conv_dilation
+conv2d_groups = conv3d_groups = conv_transpose2d_groups = conv_transpose3d_groups = conv_groups
+conv2d_transpose = conv3d_transpose = conv_transpose2d_transpose = conv_transpose3d_transpose = conv_transpose

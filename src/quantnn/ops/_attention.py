@@ -39,9 +39,9 @@ def attend(
     if heads:
         threads = _threads.threads_for(heads * size * s * d, _GRAIN)
         scratch = np.empty((threads, kernels.attention.scratch(s, d)), np.float32)
+        floats = (np.ascontiguousarray(x.dequantize()) for x in (q, k, v))
         kernels.attention.attention(
-            q._ints, k._ints, v._ints, q._scale, q._zero_point, k._scale, k._zero_point, v._scale, v._zero_point,
-            _NO_MASK if mask is None else mask, _NO_PADDING if padding is None else padding, weights, out, scratch,
-            threads,
+            *floats, _NO_MASK if mask is None else mask, _NO_PADDING if padding is None else padding, weights, out,
+            scratch, threads,
         )  # fmt: skip
     return out, weights

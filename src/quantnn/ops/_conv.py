@@ -13,7 +13,18 @@ from .._dispatch import kernels
 from .._form import Form
 from ..tensor import QTensor, per_tensor_affine, quint8
 from ._linear import PackedLinear
-from ._packing import SIZES, ConvPlan, PackedNd, check_image, check_weight, conv_plan, keep_plan, own_weights, unpacked
+from ._packing import (
+    SIZES,
+    ConvPlan,
+    PackedNd,
+    Weight,
+    check_image,
+    check_weight,
+    conv_plan,
+    keep_plan,
+    own_weights,
+    unpacked,
+)
 
 # multiply-adds of a depthwise convolution that are worth a thread of their own
 _GRAIN_DEPTHWISE = 1 << 19
@@ -54,8 +65,11 @@ class PackedConv(PackedNd):
             )
         self._layers = None
         self._depthwise = self.groups > 1 and c == 1 and self.out_channels == self.groups
+        self._pack_or_wait(w)
+
+    def _pack(self, w: Weight) -> None:
         ints = np.ascontiguousarray(np.moveaxis(w.ints, 1, -1)).reshape(-1)
-        lead = 3 - ndim  # a conv1d is a conv3d with a depth and a height of one
+        lead = 3 - self.ndim  # a conv1d is a conv3d with a depth and a height of one
         geometry = (
             (1,) * lead + self.kernel_size, (1,) * lead + self.stride,
             (0,) * lead + self.padding, (1,) * lead + self.dilation,
@@ -67,11 +81,12 @@ class PackedConv(PackedNd):
         else:
             self._run = kernels.conv.conv
             wide = self._merge(ints)
-            groups, m, n = wide.shape[:3]
+            groups, m, n, _, _, c = wide.shape
             self._kernel = kernels.conv.Conv(wide.reshape(-1), groups, m * n, m * c, *columns, *geometry)
 
     def unpack(self) -> tuple[QTensor, np.ndarray | None]:
         """The weight (K, C / groups, *kernel) in channels-last order, scales in float32, and the bias or None."""
+        self.ready()
         c = self.in_channels // self.groups
         if self._depthwise:
             ints = np.empty(self.out_channels * math.prod(self.kernel_size), np.int8)
@@ -119,7 +134,7 @@ def run_conv(op: str, ndim: int, x: QTensor, packed: PackedConv, scale: float, z
     if type(x) is not QTensor or x._dtype is not quint8 or x._qscheme is not per_tensor_affine:
         _checks.qtensor(op, "input", x, (quint8,))
     if type(packed) is not PackedConv or packed.ndim != ndim:
-        raise TypeError(f"{op}: packed must be what conv{ndim}d_prepack returns; got {_checks.kind(packed)}")
+        raise TypeError(f"{op}: packed_weight must be what conv{ndim}d_prepack returns; got {_checks.kind(packed)}")
     scale, zero_point = _checks.qparams(op, scale, zero_point, quint8)
     form = x._form or x._formed()
     plan = packed._plans.get(form) or keep_plan(packed._plans, form, _plan(op, packed, form))
@@ -160,11 +175,11 @@ def _conv_doc(ndim: int, relu: bool) -> str:
 
     Parameters
     ----------
-    x : QTensor
+    qx : QTensor
         quint8, shape {SIZES[ndim]}, in any memory order (channels-last needs no copy).
-    packed : PackedConv
+    packed_weight : PackedConv
         From `conv{ndim}d_prepack`.
-    scale, zero_point : float, int
+    output_scale, output_zero_point : float, int
         Of the output.
 
     Returns
@@ -201,28 +216,28 @@ def conv3d_prepack(
     return PackedConv(3, weight, bias, stride, padding, dilation, groups)
 
 
-def conv1d(x: QTensor, packed: PackedConv, scale: float, zero_point: int) -> QTensor:
-    return run_conv("conv1d", 1, x, packed, scale, zero_point, False)
+def conv1d(qx: QTensor, packed_weight: PackedConv, output_scale: float, output_zero_point: int) -> QTensor:
+    return run_conv("conv1d", 1, qx, packed_weight, output_scale, output_zero_point, False)
 
 
-def conv2d(x: QTensor, packed: PackedConv, scale: float, zero_point: int) -> QTensor:
-    return run_conv("conv2d", 2, x, packed, scale, zero_point, False)
+def conv2d(qx: QTensor, packed_weight: PackedConv, output_scale: float, output_zero_point: int) -> QTensor:
+    return run_conv("conv2d", 2, qx, packed_weight, output_scale, output_zero_point, False)
 
 
-def conv3d(x: QTensor, packed: PackedConv, scale: float, zero_point: int) -> QTensor:
-    return run_conv("conv3d", 3, x, packed, scale, zero_point, False)
+def conv3d(qx: QTensor, packed_weight: PackedConv, output_scale: float, output_zero_point: int) -> QTensor:
+    return run_conv("conv3d", 3, qx, packed_weight, output_scale, output_zero_point, False)
 
 
-def conv1d_relu(x: QTensor, packed: PackedConv, scale: float, zero_point: int) -> QTensor:
-    return run_conv("conv1d_relu", 1, x, packed, scale, zero_point, True)
+def conv1d_relu(qx: QTensor, packed_weight: PackedConv, output_scale: float, output_zero_point: int) -> QTensor:
+    return run_conv("conv1d_relu", 1, qx, packed_weight, output_scale, output_zero_point, True)
 
 
-def conv2d_relu(x: QTensor, packed: PackedConv, scale: float, zero_point: int) -> QTensor:
-    return run_conv("conv2d_relu", 2, x, packed, scale, zero_point, True)
+def conv2d_relu(qx: QTensor, packed_weight: PackedConv, output_scale: float, output_zero_point: int) -> QTensor:
+    return run_conv("conv2d_relu", 2, qx, packed_weight, output_scale, output_zero_point, True)
 
 
-def conv3d_relu(x: QTensor, packed: PackedConv, scale: float, zero_point: int) -> QTensor:
-    return run_conv("conv3d_relu", 3, x, packed, scale, zero_point, True)
+def conv3d_relu(qx: QTensor, packed_weight: PackedConv, output_scale: float, output_zero_point: int) -> QTensor:
+    return run_conv("conv3d_relu", 3, qx, packed_weight, output_scale, output_zero_point, True)
 
 
 for _ndim, _prepack, _plain, _relu in (
@@ -235,8 +250,10 @@ for _ndim, _prepack, _plain, _relu in (
     _relu.__doc__ = _conv_doc(_ndim, True)
 
 
-def conv_unpack(packed: PackedConv) -> tuple[QTensor, np.ndarray | None]:
+def conv_unpack(packed_weights: PackedConv) -> tuple[QTensor, np.ndarray | None]:
     """The weight and the bias of a packed convolution (``torch.ops.quantized.conv2d_unpack`` and its like)."""
-    if not isinstance(packed, PackedConv):
-        raise TypeError(f"conv_unpack: packed must be what conv2d_prepack returns; got {_checks.kind(packed)}")
-    return packed.unpack()
+    if not isinstance(packed_weights, PackedConv):
+        raise TypeError(
+            f"conv_unpack: packed_weights must be what conv2d_prepack returns; got {_checks.kind(packed_weights)}"
+        )
+    return packed_weights.unpack()

@@ -12,7 +12,18 @@ from .. import _checks
 from .._dispatch import kernels
 from .._form import Form
 from ..tensor import QTensor, per_tensor_affine, quint8
-from ._packing import SIZES, ConvPlan, PackedNd, check_image, check_weight, conv_plan, keep_plan, own_weights, unpacked
+from ._packing import (
+    SIZES,
+    ConvPlan,
+    PackedNd,
+    Weight,
+    check_image,
+    check_weight,
+    conv_plan,
+    keep_plan,
+    own_weights,
+    unpacked,
+)
 
 
 class PackedConvTranspose(PackedNd):
@@ -50,11 +61,14 @@ class PackedConvTranspose(PackedNd):
         self.output_padding = _checks.integers(op, "output_padding", output_padding, ndim, 0)
         self.in_channels, n = w.ints.shape[:2]
         self.out_channels = n * self.groups
+        self._pack_or_wait(w)
+
+    def _pack(self, w: Weight) -> None:
         self._run = kernels.conv_transpose.conv_transpose
-        c = self.in_channels // self.groups
+        c, n = self.in_channels // self.groups, self.out_channels // self.groups
         # (groups, inputs, outputs, taps) to (groups, outputs, taps, inputs)
         wide = self._merge(w.ints.reshape(self.groups, c, n, -1).transpose(0, 2, 3, 1))
-        lead = 3 - ndim  # one dimension is three with a depth and a height of one
+        lead = 3 - self.ndim  # one dimension is three with a depth and a height of one
         self._kernel = kernels.conv_transpose.ConvTranspose(
             wide.reshape(self.out_channels, *(1,) * lead, *self.kernel_size, -1), wide.shape[0],
             w.scale, w.zero_point, w.bias, w.per_channel,
@@ -63,6 +77,7 @@ class PackedConvTranspose(PackedNd):
 
     def unpack(self) -> tuple[QTensor, np.ndarray | None]:
         """The weight (C, K / groups, *kernel) in torch's memory order, scales in float32, and the bias or None."""
+        self.ready()
         wide = np.empty(self._wide(), np.int8)
         lead = (1,) * (3 - self.ndim)
         self._kernel.unpack(wide.reshape(self.out_channels, *lead, *self.kernel_size, -1))
@@ -110,7 +125,9 @@ def run_conv_transpose(
     if type(x) is not QTensor or x._dtype is not quint8 or x._qscheme is not per_tensor_affine:
         _checks.qtensor(op, "input", x, (quint8,))
     if type(packed) is not PackedConvTranspose or packed.ndim != ndim:
-        raise TypeError(f"{op}: packed must be what conv_transpose{ndim}d_prepack returns; got {_checks.kind(packed)}")
+        raise TypeError(
+            f"{op}: packed_weight must be what conv_transpose{ndim}d_prepack returns; got {_checks.kind(packed)}"
+        )
     scale, zero_point = _checks.qparams(op, scale, zero_point, quint8)
     form = x._form or x._formed()
     plan = packed._plans.get(form) or keep_plan(packed._plans, form, _plan(op, packed, form))
@@ -154,11 +171,11 @@ def _conv_doc(ndim: int) -> str:
 
     Parameters
     ----------
-    x : QTensor
+    qx : QTensor
         quint8, shape {SIZES[ndim]}, in any memory order (channels-last needs no copy).
-    packed : PackedConvTranspose
+    packed_weight : PackedConvTranspose
         From `conv_transpose{ndim}d_prepack`.
-    scale, zero_point : float, int
+    output_scale, output_zero_point : float, int
         Of the output.
 
     Returns
@@ -210,16 +227,22 @@ def conv_transpose3d_prepack(
     return PackedConvTranspose(3, weight, bias, stride, padding, output_padding, dilation, groups)
 
 
-def conv_transpose1d(x: QTensor, packed: PackedConvTranspose, scale: float, zero_point: int) -> QTensor:
-    return run_conv_transpose("conv_transpose1d", 1, x, packed, scale, zero_point)
+def conv_transpose1d(
+    qx: QTensor, packed_weight: PackedConvTranspose, output_scale: float, output_zero_point: int
+) -> QTensor:
+    return run_conv_transpose("conv_transpose1d", 1, qx, packed_weight, output_scale, output_zero_point)
 
 
-def conv_transpose2d(x: QTensor, packed: PackedConvTranspose, scale: float, zero_point: int) -> QTensor:
-    return run_conv_transpose("conv_transpose2d", 2, x, packed, scale, zero_point)
+def conv_transpose2d(
+    qx: QTensor, packed_weight: PackedConvTranspose, output_scale: float, output_zero_point: int
+) -> QTensor:
+    return run_conv_transpose("conv_transpose2d", 2, qx, packed_weight, output_scale, output_zero_point)
 
 
-def conv_transpose3d(x: QTensor, packed: PackedConvTranspose, scale: float, zero_point: int) -> QTensor:
-    return run_conv_transpose("conv_transpose3d", 3, x, packed, scale, zero_point)
+def conv_transpose3d(
+    qx: QTensor, packed_weight: PackedConvTranspose, output_scale: float, output_zero_point: int
+) -> QTensor:
+    return run_conv_transpose("conv_transpose3d", 3, qx, packed_weight, output_scale, output_zero_point)
 
 
 for _ndim, _prepack, _run in (
@@ -231,13 +254,14 @@ for _ndim, _prepack, _run in (
     _run.__doc__ = _conv_doc(_ndim)
 
 
-def conv_transpose_unpack(packed: PackedConvTranspose) -> tuple[QTensor, np.ndarray | None]:
+def conv_transpose_unpack(packed_weights: PackedConvTranspose) -> tuple[QTensor, np.ndarray | None]:
     """The weight and the bias of a packed transposed convolution.
 
     ``torch.ops.quantized.conv_transpose2d_unpack`` and its like.
     """
-    if not isinstance(packed, PackedConvTranspose):
+    if not isinstance(packed_weights, PackedConvTranspose):
         raise TypeError(
-            f"conv_transpose_unpack: packed must be what conv_transpose2d_prepack returns; got {_checks.kind(packed)}"
+            "conv_transpose_unpack: packed_weights must be what conv_transpose2d_prepack returns; "
+            f"got {_checks.kind(packed_weights)}"
         )
-    return packed.unpack()
+    return packed_weights.unpack()

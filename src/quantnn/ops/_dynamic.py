@@ -280,6 +280,7 @@ def linear_with_input_q_dq_qweight_dq_relu_output_fp32(
 
 def _linear_with(op: str, x: Any, scale: Any, zero_point: Any, packed: Any, relu: bool) -> np.ndarray:
     _check_packed(op, packed, PackedLinear)
+    packed.ready()
     scale = _checks.scale(op, "X_scale", scale)
     zero_point = _checks.zero_point(op, "X_zero_point", zero_point, quint8)
     x, rows, out = _rows(op, x, packed)
@@ -293,6 +294,8 @@ def run_linear_dynamic(op: str, kind: type, x: Any, packed: Any, reduce_range: A
     if type(packed) is not kind:
         _check_packed(op, packed, kind)
     halves = kind is PackedLinearFp16
+    if not halves and packed._waiting is not None:
+        packed.ready()
     if reduce_range is not False and reduce_range is not True:
         reduce_range = _checks.flag(op, "reduce_range", reduce_range)
     x, rows, out = _rows(op, x, packed)

@@ -117,12 +117,12 @@ def embedding_bag_prepack(weight: QTensor) -> PackedEmbedding:
     return PackedEmbedding(packed, (rows, dim), dtype, scale, zero_point)
 
 
-def embedding_bag_unpack(packed_weight: PackedEmbedding) -> QTensor:
+def embedding_bag_unpack(W_prepack: PackedEmbedding) -> QTensor:
     """The table that `embedding_bag_prepack` packed: the same integers, scales and zero points.
 
     Parameters
     ----------
-    packed_weight : PackedEmbedding
+    W_prepack : PackedEmbedding
         What `embedding_bag_prepack` returned.
 
     Returns
@@ -133,13 +133,13 @@ def embedding_bag_unpack(packed_weight: PackedEmbedding) -> QTensor:
     Raises
     ------
     TypeError
-        If `packed_weight` is something else.
+        If `W_prepack` is something else.
 
     Notes
     -----
     torch's ``torch.ops.quantized.embedding_bag_unpack``.
     """
-    p = _packed("embedding_bag_unpack", packed_weight)
+    p = _packed("embedding_bag_unpack", W_prepack)
     ints = np.ascontiguousarray(p._rows[:, : p._rows.shape[1] - p.dtype.bits])
     scheme = per_channel_affine_float_qparams
     if p.dtype is quint8:
@@ -474,12 +474,13 @@ def _pack_floats(
         raise ValueError(f"{op}: ratio must be in [0, 1]; got {ratio}")
     ratio = float(np.float32(ratio))
     bins = nbins if _checks.flag(op, "optimized_qparams", optimized_qparams) else 0
-    if not (np.isfinite(w).all() and np.isfinite(bounds).all()):
-        raise ValueError(f"{op}: weight must be finite")
-    out = np.empty((rows, dim // per + (8 if dtype is quint8 else 4)), np.uint8)
+    if not np.isfinite(bounds).all():
+        raise ValueError(f"{op}: rowwise_min_max must be finite")
+    out = _layout.empty((rows, dim // per + (8 if dtype is quint8 else 4)), np.uint8)
     if rows:
         threads = _threads.threads_for(w.size * (1 + 4 * bins), _GRAIN)
-        kernels.embedding.pack_floats(w, bounds, out, dtype.bits, bins, ratio, threads)
+        if not kernels.embedding.pack_floats(w, bounds, out, dtype.bits, bins, ratio, threads):
+            raise ValueError(f"{op}: weight must be finite")
     return out
 
 

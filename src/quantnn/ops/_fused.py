@@ -14,7 +14,7 @@ from .. import _checks, _layout, _threads
 from .._dispatch import kernels
 from ..tensor import QTensor, quint8
 from ._conv import PackedConv, conv_output_size
-from ._dynamic import linear_with_input_q_dq_qweight_dq_output_fp32
+from ._dynamic import threads_for
 from ._linear import PackedLinear
 
 _GRAIN = 1 << 13
@@ -22,17 +22,17 @@ _NOTHING = np.empty(0, np.uint8)
 
 
 def linear_leaky_relu(
-    x: QTensor, packed: PackedLinear, scale: float, zero_point: int, negative_slope: float
+    X: QTensor, W_prepack: PackedLinear, Y_scale_i: float, Y_zero_point_i: int, negative_slope: float
 ) -> QTensor:
     """Linear followed by a leaky relu, rounded once.
 
     Parameters
     ----------
-    x : QTensor
+    X : QTensor
         quint8, shape (*, K) with at least two dimensions.
-    packed : PackedLinear
+    W_prepack : PackedLinear
         From `linear_prepack`.
-    scale, zero_point : float, int
+    Y_scale_i, Y_zero_point_i : float, int
         Of the output.
     negative_slope : float
         The factor of negative values.
@@ -60,19 +60,19 @@ def linear_leaky_relu(
     >>> quantnn.ops.linear_leaky_relu(x, packed, 1.0, 10, 0.1).dequantize()
     array([[ 5., -2.]], dtype=float32)
     """
-    return run_linear_fused("linear_leaky_relu", "LEAKY_RELU", x, packed, scale, zero_point, negative_slope)
+    return run_linear_fused("linear_leaky_relu", "LEAKY_RELU", X, W_prepack, Y_scale_i, Y_zero_point_i, negative_slope)
 
 
-def linear_tanh(x: QTensor, packed: PackedLinear, scale: float, zero_point: int) -> QTensor:
+def linear_tanh(X: QTensor, W_prepack: PackedLinear, Y_scale_i: float, Y_zero_point_i: int) -> QTensor:
     """Linear followed by the hyperbolic tangent, rounded once.
 
     Parameters
     ----------
-    x : QTensor
+    X : QTensor
         quint8, shape (*, K) with at least two dimensions.
-    packed : PackedLinear
+    W_prepack : PackedLinear
         From `linear_prepack`.
-    scale, zero_point : float, int
+    Y_scale_i, Y_zero_point_i : float, int
         Of the output.
 
     Returns
@@ -98,10 +98,12 @@ def linear_tanh(x: QTensor, packed: PackedLinear, scale: float, zero_point: int)
     >>> quantnn.ops.linear_tanh(x, packed, 1 / 128, 128).int_repr()
     array([[255,   0]], dtype=uint8)
     """
-    return run_linear_fused("linear_tanh", "TANH", x, packed, scale, zero_point)
+    return run_linear_fused("linear_tanh", "TANH", X, W_prepack, Y_scale_i, Y_zero_point_i)
 
 
-def conv2d_add(qx: QTensor, qaccum: QTensor, packed: PackedConv, scale: float, zero_point: int) -> QTensor:
+def conv2d_add(
+    qx: QTensor, qaccum: QTensor, packed_weight: PackedConv, output_scale: float, output_zero_point: int
+) -> QTensor:
     """A convolution in two dimensions and an addition, rounded once.
 
     Parameters
@@ -110,9 +112,9 @@ def conv2d_add(qx: QTensor, qaccum: QTensor, packed: PackedConv, scale: float, z
         quint8, shape (N, C, H, W), in any memory order.
     qaccum : QTensor
         quint8, of the shape of the result: what is added.
-    packed : PackedConv
+    packed_weight : PackedConv
         From `conv2d_prepack`.
-    scale, zero_point : float, int
+    output_scale, output_zero_point : float, int
         Of the output.
 
     Returns
@@ -139,10 +141,12 @@ def conv2d_add(qx: QTensor, qaccum: QTensor, packed: PackedConv, scale: float, z
     >>> quantnn.ops.conv2d_add(x, x, packed, 2.0, 0).int_repr()
     array([[[[5, 6]]]], dtype=uint8)
     """
-    return run_conv2d_add("conv2d_add", "NONE", qx, qaccum, packed, scale, zero_point)
+    return run_conv2d_add("conv2d_add", "NONE", qx, qaccum, packed_weight, output_scale, output_zero_point)
 
 
-def conv2d_add_relu(qx: QTensor, qaccum: QTensor, packed: PackedConv, scale: float, zero_point: int) -> QTensor:
+def conv2d_add_relu(
+    qx: QTensor, qaccum: QTensor, packed_weight: PackedConv, output_scale: float, output_zero_point: int
+) -> QTensor:
     """`conv2d_add` followed by relu (``torch.ops.quantized.conv2d_add_relu``).
 
     Examples
@@ -155,7 +159,7 @@ def conv2d_add_relu(qx: QTensor, qaccum: QTensor, packed: PackedConv, scale: flo
     >>> quantnn.ops.conv2d_add_relu(x, addend, packed, 1.0, 0).int_repr()
     array([[[[5, 0]]]], dtype=uint8)
     """
-    return run_conv2d_add("conv2d_add_relu", "RELU", qx, qaccum, packed, scale, zero_point)
+    return run_conv2d_add("conv2d_add_relu", "RELU", qx, qaccum, packed_weight, output_scale, output_zero_point)
 
 
 def run_linear_fused(
@@ -164,14 +168,15 @@ def run_linear_fused(
     """A linear layer and a function of its float result, under the name that errors give it."""
     _checks.qtensor(op, "input", x, (quint8,))
     if type(packed) is not PackedLinear:
-        raise TypeError(f"{op}: packed must be what linear_prepack returns; got {_checks.kind(packed)}")
+        raise TypeError(f"{op}: W_prepack must be what linear_prepack returns; got {_checks.kind(packed)}")
     scale, zero_point = _checks.qparams(op, scale, zero_point, quint8)
     slope = _checks.number(op, "negative_slope", slope)
     if x.ndim < 2 or x.shape[-1] != packed.in_features:
         raise ValueError(
             f"{op}: input must have shape (*, {packed.in_features}) with at least 2 dimensions; got {x.shape}"
         )
-    y = _float_linear(x, packed)
+    rows = np.ascontiguousarray(x._ints).reshape(math.prod(x.shape[:-1]), packed.in_features)
+    y = _float_linear(x, rows, packed).reshape(*x.shape[:-1], packed.out_features)
     return QTensor(_finish(function, y, None, slope, scale, zero_point), quint8, scale, zero_point)
 
 
@@ -180,7 +185,7 @@ def run_conv2d_add(op: str, function: str, x: Any, addend: Any, packed: Any, sca
     _checks.qtensor(op, "qx", x, (quint8,))
     _checks.qtensor(op, "qaccum", addend, (quint8,))
     if type(packed) is not PackedConv or packed.ndim != 2:
-        raise TypeError(f"{op}: packed must be what conv2d_prepack returns; got {_checks.kind(packed)}")
+        raise TypeError(f"{op}: packed_weight must be what conv2d_prepack returns; got {_checks.kind(packed)}")
     scale, zero_point = _checks.qparams(op, scale, zero_point, quint8)
     if x.ndim != 4 or x.shape[1] != packed.in_channels:
         raise ValueError(f"{op}: qx must have shape (N, {packed.in_channels}, H, W); got {x.shape}")
@@ -192,24 +197,30 @@ def run_conv2d_add(op: str, function: str, x: Any, addend: Any, packed: Any, sca
     return QTensor(_layout.channels_first(out), quint8, scale, zero_point)
 
 
-def _float_linear(x: QTensor, packed: PackedLinear) -> np.ndarray:
-    # quantizing what was dequantized gives the same integers
-    return linear_with_input_q_dq_qweight_dq_output_fp32(x.dequantize(), x._scale, x._zero_point, packed)
+def _float_linear(x: QTensor, rows: np.ndarray, packed: PackedLinear) -> np.ndarray:
+    """The float result (M, N) for rows (M, K) of integers quantized as `x` is."""
+    packed.ready()
+    out = _layout.empty((rows.shape[0], packed.out_features), np.float32)
+    threads = threads_for(rows.size * packed.out_features, packed)
+    kernels.dynamic.linear_bytes(packed._kernel, rows, out, x._scale, x._zero_point, threads)
+    return out
 
 
 def _float_conv2d(x: QTensor, packed: PackedConv, size: tuple[int, ...]) -> np.ndarray:
     """The float result (N, H, W, K) of a convolution, by a linear layer for each group of what the kernel sees."""
     (kh, kw), (sh, sw), (ph, pw), (dh, dw) = packed.kernel_size, packed.stride, packed.padding, packed.dilation
-    image = np.pad(_layout.channels_last(x._ints), ((0, 0), (ph, ph), (pw, pw), (0, 0)), constant_values=x._zero_point)
+    image = _layout.channels_last(x._ints)
+    if ph or pw:
+        image = np.pad(image, ((0, 0), (ph, ph), (pw, pw), (0, 0)), constant_values=x._zero_point)
     seen = np.lib.stride_tricks.sliding_window_view(image, ((kh - 1) * dh + 1, (kw - 1) * dw + 1), (1, 2))
     seen = seen[:, ::sh, ::sw, :, ::dh, ::dw].transpose(0, 1, 2, 4, 5, 3)  # N, H, W, kH, kW, C
-    c, k = packed.in_channels // packed.groups, packed.out_channels // packed.groups
-    out = np.empty((x.shape[0], *size, packed.out_channels), np.float32)
+    pixels, c = math.prod(seen.shape[:3]), packed.in_channels // packed.groups
+    parts = []
     for g, layer in enumerate(_layers(packed)):
-        taps = np.ascontiguousarray(seen[..., g * c : (g + 1) * c]).reshape(math.prod(seen.shape[:3]), kh * kw * c)
-        y = _float_linear(QTensor(taps, quint8, x._scale, x._zero_point), layer)
-        out[..., g * k : (g + 1) * k] = y.reshape(*seen.shape[:3], k)
-    return out
+        taps = np.ascontiguousarray(seen[..., g * c : (g + 1) * c]).reshape(pixels, kh * kw * c)
+        parts.append(_float_linear(x, taps, layer))
+    out = parts[0] if len(parts) == 1 else np.concatenate(parts, 1)
+    return out.reshape(x.shape[0], *size, packed.out_channels)
 
 
 def _layers(packed: PackedConv) -> tuple[PackedLinear, ...]:

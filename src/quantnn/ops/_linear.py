@@ -11,21 +11,20 @@ from .. import _checks, _layout, _threads
 from .._dispatch import kernels
 from .._form import Form, laid
 from ..tensor import QTensor, formed, per_tensor_affine, quint8
-from ._packing import check_weight, keep_plan, unpacked
+from ._packing import Packed, Weight, check_weight, keep_plan, unpacked
 
 
-class PackedLinear:
+class PackedLinear(Packed):
     """The packed weight and bias of a linear layer: what `linear_prepack` makes.
 
-    Immutable, and bound to the instruction-set level that packed it. It pickles as its weight and bias.
+    Immutable, and bound to the instruction-set level that packed it (at the first use, if the weight's memory is
+    read-only for good). It pickles as its weight and bias.
     """
 
     __slots__ = (
         "_bias",
-        "_kernel",
         "_per_channel",
         "_plans",
-        "_run",
         "_scale",
         "_zero_point",
         "in_features",
@@ -36,8 +35,11 @@ class PackedLinear:
         w = check_weight("linear_prepack", weight, bias, 2, "(N, K)")
         self.out_features, self.in_features = w.ints.shape
         self._scale, self._zero_point, self._per_channel = w.scale, w.zero_point, w.per_channel
-        self._bias = None if w.bias is None else w.bias.copy()
+        self._bias = w.bias
         self._plans: dict[Form, _Plan] = {}
+        self._pack_or_wait(w)
+
+    def _pack(self, w: Weight) -> None:
         module = kernels.linear
         self._run = module.linear
         self._kernel = module.Packed(
@@ -47,6 +49,7 @@ class PackedLinear:
 
     def unpack(self) -> tuple[QTensor, np.ndarray | None]:
         """The weight (N, K), its scales rounded to float32, and the bias (N) or None."""
+        self.ready()
         ints = np.empty((self.out_features, self.in_features), np.int8)
         self._kernel.unpack(ints.reshape(-1))
         bias = None if self._bias is None else self._bias.copy()
@@ -92,7 +95,7 @@ def linear_prepack(W: QTensor, B: np.ndarray | None = None) -> PackedLinear:
     return PackedLinear(W, B)
 
 
-def linear_unpack(packed: PackedLinear) -> tuple[QTensor, np.ndarray | None]:
+def linear_unpack(W_prepack: PackedLinear) -> tuple[QTensor, np.ndarray | None]:
     """The weight and the bias of a packed linear layer (``torch.ops.quantized.linear_unpack``).
 
     Examples
@@ -103,25 +106,25 @@ def linear_unpack(packed: PackedLinear) -> tuple[QTensor, np.ndarray | None]:
     >>> weight.equal(w), bias
     (True, None)
     """
-    return _packed("linear_unpack", packed).unpack()
+    return _packed("linear_unpack", W_prepack).unpack()
 
 
 def _packed(op: str, packed: Any) -> PackedLinear:
     if not isinstance(packed, PackedLinear):
-        raise TypeError(f"{op}: packed must be what linear_prepack returns; got {_checks.kind(packed)}")
+        raise TypeError(f"{op}: W_prepack must be what linear_prepack returns; got {_checks.kind(packed)}")
     return packed
 
 
-def linear(x: QTensor, packed: PackedLinear, scale: float, zero_point: int) -> QTensor:
+def linear(X: QTensor, W_prepack: PackedLinear, Y_scale_i: float, Y_zero_point_i: int) -> QTensor:
     """Linear with a packed weight.
 
     Parameters
     ----------
-    x : QTensor
+    X : QTensor
         quint8, shape (*, K) with at least two dimensions.
-    packed : PackedLinear
+    W_prepack : PackedLinear
         From `linear_prepack`.
-    scale, zero_point : float, int
+    Y_scale_i, Y_zero_point_i : float, int
         Of the output.
 
     Returns
@@ -132,7 +135,7 @@ def linear(x: QTensor, packed: PackedLinear, scale: float, zero_point: int) -> Q
     Raises
     ------
     TypeError
-        If `x` is not a quint8 QTensor.
+        If `X` is not a quint8 QTensor.
     ValueError
         If its last dimension is not K, or the qparams are out of range.
 
@@ -149,10 +152,10 @@ def linear(x: QTensor, packed: PackedLinear, scale: float, zero_point: int) -> Q
     >>> quantnn.ops.linear(x, quantnn.ops.linear_prepack(w), 1.0, 0).dequantize()
     array([[3., 3.]], dtype=float32)
     """
-    return run_linear("linear", x, packed, scale, zero_point, False)
+    return run_linear("linear", X, W_prepack, Y_scale_i, Y_zero_point_i, False)
 
 
-def linear_relu(x: QTensor, packed: PackedLinear, scale: float, zero_point: int) -> QTensor:
+def linear_relu(X: QTensor, W_prepack: PackedLinear, Y_scale_i: float, Y_zero_point_i: int) -> QTensor:
     """`linear` followed by relu, in one step (``torch.ops.quantized.linear_relu``).
 
     Examples
@@ -163,7 +166,7 @@ def linear_relu(x: QTensor, packed: PackedLinear, scale: float, zero_point: int)
     >>> quantnn.ops.linear_relu(x, quantnn.ops.linear_prepack(w), 1.0, 10).dequantize()
     array([[0., 0.]], dtype=float32)
     """
-    return run_linear("linear_relu", x, packed, scale, zero_point, True)
+    return run_linear("linear_relu", X, W_prepack, Y_scale_i, Y_zero_point_i, True)
 
 
 def run_linear(op: str, x: QTensor, packed: PackedLinear, scale: float, zero_point: int, relu: bool) -> QTensor:
@@ -199,6 +202,7 @@ def _plan(op: str, packed: PackedLinear, x: Form) -> _Plan:
     shape = x.shape
     if len(shape) < 2 or shape[-1] != k:
         raise ValueError(f"{op}: input must have shape (*, {k}) with at least 2 dimensions; got {shape}")
+    packed.ready()
     rows = math.prod(shape[:-1])
     as_it_is = len(shape) == 2 and x.plain
     return _Plan(

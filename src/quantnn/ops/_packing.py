@@ -71,8 +71,53 @@ def check_weight(op: str, weight: Any, bias: Any, ndim: int, shape: str, axis: i
             f"got {weight._qscheme.name}"
         )
     if bias is not None:
-        bias = _checks.float_array(op, "bias", bias, (n * groups,))
+        bias = _checks.float_array(op, "bias", bias, (n * groups,)).copy()
     return Weight(ints, scale, zero_point, bias, per_channel)
+
+
+_ZERO = np.frombuffer(bytes(1), np.int8).reshape(())
+
+
+def zeros(shape: tuple[int, ...]) -> QTensor:
+    """A qint8 weight of zeros, which takes no memory: that of a module before its weight is set."""
+    return QTensor(np.broadcast_to(_ZERO, shape), qint8, 1.0, 0)
+
+
+def _fixed(array: np.ndarray) -> bool:
+    """Whether nobody can change the array: it lies in a file that is mapped for reading, or in bytes."""
+    memory: Any = array
+    while isinstance(memory, np.ndarray):
+        memory = memory.base
+    return memory is not None and memoryview(memory).readonly
+
+
+class Packed:
+    """Packed weights. They are packed at once, or at the first use if the weight's memory can't change until then.
+
+    So a network in a mapped file is there at once, and its weights are read when they are needed.
+    """
+
+    __slots__ = ("_kernel", "_run", "_waiting")
+
+    _waiting: Weight | None
+    _kernel: Any
+    _run: Any
+
+    def _pack_or_wait(self, w: Weight) -> None:
+        self._waiting = w
+        if not _fixed(w.ints):
+            self.ready()
+
+    def ready(self) -> None:
+        """Pack what waits. Two threads that come at the same time do it twice, to the same end."""
+        w = self._waiting
+        if w is not None:
+            self._pack(w)
+            self._waiting = None
+
+    def _pack(self, w: Weight) -> None:
+        """Make `_kernel` and `_run`."""
+        raise NotImplementedError
 
 
 def unpacked(ints: np.ndarray, scale: np.ndarray, zero_point: np.ndarray, per_channel: bool, axis: int = 0) -> QTensor:
@@ -103,16 +148,14 @@ class ConvPlan(NamedTuple):
     threads: int  # at most
 
 
-class PackedNd:
+class PackedNd(Packed):
     """What the packed weights of convolutions and of transposed ones share."""
 
     __slots__ = (
         "_bias",
-        "_kernel",
         "_merged",
         "_per_channel",
         "_plans",
-        "_run",
         "_scale",
         "_zero_point",
         "dilation",
@@ -136,8 +179,6 @@ class PackedNd:
     _plans: dict[Form, ConvPlan]
     _bias: np.ndarray | None
     _merged: int
-    _kernel: Any
-    _run: Any
 
     def _keep(self, op: str, ndim: int, w: Weight, stride: Any, padding: Any, dilation: Any) -> None:
         """Check and keep the geometry, and keep what belongs to the columns."""
@@ -147,7 +188,7 @@ class PackedNd:
         self.dilation = _checks.integers(op, "dilation", dilation, ndim, 1)
         self.kernel_size = w.ints.shape[2:]
         self._scale, self._zero_point, self._per_channel = w.scale, w.zero_point, w.per_channel
-        self._bias = None if w.bias is None else w.bias.copy()
+        self._bias = w.bias
         self._plans = {}
 
     def _bias_copy(self) -> np.ndarray | None:
@@ -205,6 +246,7 @@ def check_image(op: str, packed: PackedNd, shape: tuple[int, ...]) -> None:
 
 def conv_plan(packed: PackedNd, x: Form, size: Sequence[int], threads: int) -> ConvPlan:
     """The plan for inputs of a form and the output's size, with so many threads at most."""
+    packed.ready()
     lead, (n, c, *here) = (1,) * (3 - packed.ndim), x.shape
     order = channels_last(packed.ndim + 2)
     return ConvPlan(

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import _checks, _layout
 from .._dispatch import kernels
+from ..tensor import choose_qparams, qint8, quantize_per_tensor
 from ._dynamic import PackedLinearFp16, threads_for
 from ._linear import PackedLinear
 
@@ -41,6 +42,9 @@ class CellParams:
     __slots__ = ("reduce_range", "w_hh", "w_ih")
 
     def __init__(self, w_ih: Packed, w_hh: Packed, reduce_range: bool) -> None:
+        for w in (w_ih, w_hh):
+            if isinstance(w, PackedLinear):
+                w.ready()
         self.w_ih, self.w_hh, self.reduce_range = w_ih, w_hh, reduce_range
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -87,6 +91,47 @@ def make_quantized_cell_params_dynamic(
         if type(w) is not PackedLinear:
             raise TypeError(f"{op}: {name} must be what linear_prepack returns; got {_checks.kind(w)}")
     return CellParams(w_ih, w_hh, _checks.flag(op, "reduce_range", reduce_range))
+
+
+def make_quantized_cell_params(w_ih: np.ndarray, w_hh: np.ndarray, b_ih: np.ndarray, b_hh: np.ndarray) -> CellParams:
+    """`make_quantized_cell_params_dynamic` of float weights, which are quantized by their range.
+
+    Parameters
+    ----------
+    w_ih, w_hh : numpy.ndarray
+        float32, shapes (G * H, I) and (G * H, H); finite.
+    b_ih, b_hh : numpy.ndarray
+        float32, shape (G * H,).
+
+    Returns
+    -------
+    CellParams
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument that is wrong.
+
+    Notes
+    -----
+    ``torch.ops.quantized.make_quantized_cell_params``.
+
+    Examples
+    --------
+    >>> import numpy as np, quantnn
+    >>> w, b = np.float32([[1], [2], [3], [4]]), np.zeros(4, np.float32)
+    >>> params = quantnn.ops.make_quantized_cell_params(w, w, b, b)
+    """
+    op = "make_quantized_cell_params"
+
+    def packed(name: str, w: Any, b: Any) -> PackedLinear:
+        w = _checks.float_array(op, f"w_{name}", w)
+        if w.ndim != 2 or not w.size:
+            raise ValueError(f"{op}: w_{name} must have two dimensions and elements; got shape {w.shape}")
+        q = quantize_per_tensor(w, *choose_qparams(w.min(), w.max(), -128, 127, False, op), qint8)
+        return PackedLinear(q, _checks.float_array(op, f"b_{name}", b, (w.shape[0],)))
+
+    return CellParams(packed("ih", w_ih, b_ih), packed("hh", w_hh, b_hh), False)
 
 
 def make_quantized_cell_params_fp16(w_ih: PackedLinearFp16, w_hh: PackedLinearFp16) -> CellParams:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,42 +54,45 @@ def softmax(qx: QTensor, dim: int, output_scale: Any, output_zero_point: Any) ->
     array([[ 48,  79, 130],
            [ 85,  85,  85]], dtype=uint8)
     """
-    op = "softmax"
-    dtype = _checks.qtensor(op, "qx", qx, _DTYPES)._dtype
-    scale = _checks.scale(op, "output_scale", output_scale)
-    zero_point = _checks.zero_point(op, "output_zero_point", output_zero_point, dtype)
+    dtype = _checks.qtensor("softmax", "qx", qx, _DTYPES)._dtype
+    if type(output_scale) is not float or type(output_zero_point) is not int:
+        output_scale = _checks.scale("softmax", "output_scale", output_scale)
+        output_zero_point = _checks.zero_point("softmax", "output_zero_point", output_zero_point, dtype)
     if type(dim) is not int:
-        dim = _checks.integer(op, "dim", dim)
-    p = _plan(qx._form or qx._formed(), dim)
-    out = _layout.empty((p.form.size,), p.form.numpy)
-    if p.threads:
-        block = qx._block if p.order is None else _layout.ordered(qx._ints, p.order)
-        qparams = (qx._scale, qx._zero_point, scale, zero_point, dtype.qmin, dtype.qmax)
-        kernel = kernels.typed("softmax", "softmax", dtype.ctype)
-        kernel(block.reshape(p.block), out.reshape(p.block), _table(qx._scale), *qparams, _threads.at_most(p.threads))
-    y = formed(out, p.form, scale, zero_point)
-    return y if p.form.plain else y.contiguous()
+        dim = _checks.integer("softmax", "dim", dim)
+    p = _plan(qx._form or qx._formed(), dim, qx._scale, qx._zero_point, output_scale, output_zero_point)
+    kernel, arguments, order, form, threads = p
+    out = _layout.empty((form.size,), form.numpy)
+    if threads:
+        block = qx._block if order is None else _layout.ordered(qx._ints, order)
+        kernel(block, out, *arguments, _threads.at_most(threads))
+    y = formed(out, form, output_scale, output_zero_point)
+    return y if form.plain else y.contiguous()
 
 
 class _Plan(NamedTuple):
+    kernel: Callable[..., Any]
+    arguments: tuple[Any, ...]  # of the kernel, after the elements and the place of their results
     order: tuple[int, ...] | None  # the axes by which the input is read, the softmax's last; None: as it lies
-    block: tuple[int, int]  # rows and columns then
     form: Form  # of the result, in that order
     threads: int  # at most; 0 without elements
 
 
 @planned
-def _plan(x: Form, dim: int) -> _Plan:
-    shape, n = x.shape, len(x.shape)
+def _plan(x: Form, dim: int, x_scale: float, x_zero_point: int, scale: float, zero_point: int) -> _Plan:
+    dtype, shape, n = x.dtype, x.shape, len(x.shape)
+    _checks.scale("softmax", "output_scale", scale)
+    _checks.zero_point("softmax", "output_zero_point", zero_point, dtype)
     most = max(n, 1)  # a 0-d tensor has a dimension here
     if not -most <= dim < most:
         raise IndexError(f"softmax: dim must be in [{-most}, {most - 1}] for shape {shape}; got {_checks.shown(dim)}")
     axis = dim % most
-    columns = shape[axis] if n else 1
     order = (*(i for i in range(n) if i != axis), *((axis,) if n else ()))
     reads = None if lies(shape, x.strides, order, x.numpy.itemsize) else order
-    block = (x.size // columns if columns else 0, columns)
-    return _Plan(reads, block, laid(x.dtype, shape, order), max(1, x.size // _GRAIN) if x.size else 0)
+    kernel = kernels.typed("softmax", "softmax", dtype.ctype)
+    qparams = (x_scale, x_zero_point, scale, zero_point, dtype.qmin, dtype.qmax)
+    arguments = (shape[axis] if n else 1, _table(x_scale), *qparams)
+    return _Plan(kernel, arguments, reads, laid(dtype, shape, order), max(1, x.size // _GRAIN) if x.size else 0)
 
 
 @planned

@@ -311,6 +311,41 @@ def tanh(input: QTensor) -> QTensor:
     return _computed("TANH", _KEEP, input, *_SIGNED_UNIT[dtype])
 
 
+def dropout(self: QTensor, output_scale: Any, output_zero_point: Any, p: Any = 0.5, training: bool = False) -> QTensor:
+    """Return the input: dropout does nothing on quantized tensors, in training either.
+
+    Parameters
+    ----------
+    self : QTensor
+        Any shape; quint8, qint8 or qint32, quantized per tensor.
+    output_scale, output_zero_point, p, training
+        Have no effect, as in torch.
+
+    Returns
+    -------
+    QTensor
+        `self`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `self` is not such a tensor.
+
+    Notes
+    -----
+    ``torch.ops.quantized.dropout``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import quantnn
+    >>> x = quantnn.make_per_tensor_quantized_tensor(np.array([0, 9], np.uint8), 0.5, 10)
+    >>> quantnn.ops.dropout(x, 0.5, 10, 0.3, True).int_repr()
+    array([0, 9], dtype=uint8)
+    """
+    return _checks.qtensor("dropout", "self", self, DTYPES)
+
+
 def hardsigmoid(input: QTensor, inplace: bool = False) -> QTensor:
     """Compute ``min(max(x + 3, 0), 6) / 6``.
 
