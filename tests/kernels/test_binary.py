@@ -267,3 +267,19 @@ def test_wrong_concatenations() -> None:
 
 def test_plans_are_bounded() -> None:
     assert ops._plan.cache_info().maxsize is not None
+
+
+def test_out_of_another_kind(rng: np.random.Generator) -> None:
+    x = quantnn.make_per_tensor_quantized_tensor(rng.integers(0, 256, (2, 3), np.uint8), 0.5, 3)
+    with pytest.raises(ValueError, match="add_out: out must be quint8 of shape"):
+        quantnn.ops.add_out(x, x, quantnn.make_per_tensor_quantized_tensor(np.zeros(3, np.uint8), 0.5, 3))
+    ints = np.zeros((4, 3), np.uint8)
+    ints.flags.writeable = False
+    with pytest.raises(ValueError, match="cat_out: the integers are read-only"):
+        quantnn.ops.cat_out([x, x], 0, QTensor(ints, quint8, 0.5, 3))
+    # in place, into strides of its own
+    out = quantnn.make_per_tensor_quantized_tensor(np.zeros((3, 2), np.uint8), 0.25, 5).t()
+    assert quantnn.ops.mul_out(x, x, out) is out
+    np.testing.assert_array_equal(out.int_repr(), quantnn.ops.mul(x, x, 0.25, 5).int_repr())
+    want = quantnn.ops.add_scalar(x, 2.0)
+    assert quantnn.ops.add_scalar_out(x, 2.0, x).equal(want)

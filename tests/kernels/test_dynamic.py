@@ -54,7 +54,7 @@ def test_linear(threads: int, rng: np.random.Generator) -> None:
 
 
 def test_linear_fp16(threads: int, rng: np.random.Generator) -> None:
-    sizes = [*SIZES[:4], (13, 20, 130), (30, 15, 96), (3, 520, 40)]
+    sizes = [*SIZES[:4], (13, 20, 130), (30, 15, 96), (3, 520, 40), (14, 150, 72)]
     for i, (m, k, n) in enumerate(sizes + [tuple(int(v) for v in rng.integers(1, 40, 3)) for _ in range(3)]):
         x = rng.standard_normal((m, k)).astype(F32)
         w = (rng.standard_normal((n, k)) * 10.0 ** rng.uniform(-9, 5)).astype(F32)
