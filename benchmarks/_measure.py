@@ -156,7 +156,8 @@ def _time(calls: dict[str, Callable[[], Any]], timing: Timing, threads: int) -> 
         for name in order if i % 2 == 0 else reversed(order):
             call, n = calls[name], repeats[name]
             time.sleep(timing.pause(threads))
-            call()  # its code and data back into the caches
+            for _ in range(n if threads > 1 else 1):  # code and data back into the caches, each thread onto a core
+                call()
             start = time.perf_counter()
             for _ in range(n):
                 call()

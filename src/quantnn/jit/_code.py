@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 from ..io._errors import FileError
 
 _MOST_CHARACTERS = 4 << 20
-_MOST_PIECES = 500_000  # names, numbers, strings and signs; a ResNet-152 that was traced has 170,000
+_MOST_PIECES = 400_000  # names, numbers, strings and signs; a ResNet-152 that was traced has 170,000
 _DEEPEST = 80  # levels of the tree
 _DEEPEST_BRACKETS = 60
 

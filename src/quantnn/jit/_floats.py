@@ -251,21 +251,26 @@ def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: Any, causal: bo
     return softmax(scores, -1) @ v
 
 
-# Recurrent layers
+# Recurrent layers, whose gates are float32 throughout: the nearest to torch's
+
+
+def _gate(x: np.ndarray) -> Any:
+    half = x.dtype.type(0.5)
+    return half + half * np.tanh(x * half)
 
 
 def lstm_cell(x: np.ndarray, h: np.ndarray, c: np.ndarray, weights: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
     w_ih, w_hh, b_ih, b_hh = [*weights, None, None][:4]
     i, f, g, o = np.split(linear(x, w_ih, b_ih) + linear(h, w_hh, b_hh), 4, -1)
-    c = sigmoid(f) * c + sigmoid(i) * tanh(g)
-    return sigmoid(o) * tanh(c), c
+    c = _gate(f) * c + _gate(i) * np.tanh(g)
+    return _gate(o) * np.tanh(c), c
 
 
 def gru_cell(x: np.ndarray, h: np.ndarray, weights: Sequence[Any]) -> Any:
     w_ih, w_hh, b_ih, b_hh = [*weights, None, None][:4]
     r_x, z_x, n_x = np.split(linear(x, w_ih, b_ih), 3, -1)
     r_h, z_h, n_h = np.split(linear(h, w_hh, b_hh), 3, -1)
-    z, n = sigmoid(z_x + z_h), tanh(n_x + sigmoid(r_x + r_h) * n_h)
+    z, n = _gate(z_x + z_h), np.tanh(n_x + _gate(r_x + r_h) * n_h)
     return (h - n) * z + n
 
 
