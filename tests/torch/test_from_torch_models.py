@@ -123,7 +123,7 @@ def convolutions() -> Any:
         )
 
 
-CASES: list[tuple[str, Callable[[], Any], Callable[[], Any]]] = [
+MODULE_CASES: list[tuple[str, Callable[[], Any], Callable[[], Any]]] = [
     *convolutions(),
     ("Conv2d", lambda: filled(nnq.Conv2d(6, 6, 3, padding=1, groups=6), weight(6, 1, 3, 3, axis=0)), image(1, 6, 7, 7)),
     (
@@ -201,7 +201,9 @@ def same(ours: Any, theirs: Any) -> None:
         np.testing.assert_array_equal(ours, theirs.numpy())
 
 
-@pytest.mark.parametrize(("name", "make", "inputs"), CASES, ids=[f"{name}-{i}" for i, (name, *_) in enumerate(CASES)])
+@pytest.mark.parametrize(
+    ("name", "make", "inputs"), MODULE_CASES, ids=[f"{name}-{i}" for i, (name, *_) in enumerate(MODULE_CASES)]
+)
 def test_modules(name: str, make: Callable[[], Any], inputs: Callable[[], Any], tmp_path: Path, torch: Any) -> None:
     torch.manual_seed(0)
     with torch.no_grad():
@@ -247,7 +249,7 @@ def test_every_class_is_converted() -> None:
     only_here |= {"intrinsic.LinearLeakyReLU", "intrinsic.LinearTanh", "dynamic.ConvTranspose3d"}
     of_floats = {"Hardsigmoid", "Tanh", "Threshold", "MaxPool1d", "MaxPool3d", "AvgPool3d", "AdaptiveAvgPool3d"}
     functionals = {"QFunctional", "FloatFunctional", "FXFloatFunctional"}
-    assert {name for name, *_ in CASES} == set(classes()) - set(CONTAINERS) - only_here - of_floats - functionals
+    assert {name for name, *_ in MODULE_CASES} == set(classes()) - set(CONTAINERS) - only_here - of_floats - functionals
 
 
 def test_containers(torch: Any) -> None:
