@@ -38,32 +38,25 @@ def linear(weights, bint halves, const float[:, ::1] x, float[:, ::1] out, bint 
 def linear_with(weights, const float[:, ::1] x, float[:, ::1] out, bint relu, double scale, int32_t zero_point,
                 int threads):
     """By weights of bytes, x quantized with given parameters."""
-    cdef Product product = Product(weights, False, x.shape[0])
-    cdef const float *base = NULL
-    cdef Qparams q
-    if x.shape[0] == 0 or product.n == 0:
-        return
-    if x.shape[1] > 0:
-        base = &x[0, 0]
-    q.scale = scale
-    q.zero_point = zero_point
-    with nogil:
-        product.multiply(base, x.shape[0], &out[0, 0], out.shape[1], relu, q, threads)
+    _with(weights, &x[0, 0] if x.shape[0] > 0 and x.shape[1] > 0 else NULL, NULL, out, relu, scale, zero_point, threads)
 
 
 def linear_bytes(weights, const uint8_t[:, ::1] x, float[:, ::1] out, double scale, int32_t zero_point, int threads):
     """By weights of bytes, x quantized already."""
-    cdef Product product = Product(weights, False, x.shape[0])
-    cdef const uint8_t *base = NULL
+    _with(weights, NULL, &x[0, 0] if x.shape[0] > 0 and x.shape[1] > 0 else NULL, out, False, scale, zero_point, threads)
+
+
+cdef int _with(weights, const float *x, const uint8_t *ints, float[:, ::1] out, bint relu, double scale,
+               int32_t zero_point, int threads) except -1:
+    cdef Product product = Product(weights, False, out.shape[0])
     cdef Qparams q
-    if x.shape[0] == 0 or product.n == 0:
-        return
-    if x.shape[1] > 0:
-        base = &x[0, 0]
+    if out.shape[0] == 0 or product.n == 0:
+        return 0
     q.scale = scale
     q.zero_point = zero_point
     with nogil:
-        product.multiply_bytes(NULL, base, x.shape[0], &out[0, 0], out.shape[1], False, q, threads)
+        product.multiply_bytes(x, ints, out.shape[0], &out[0, 0], out.shape[1], relu, q, threads)
+    return 0
 
 
 def qparams(const float[::1] x, bint reduce_range):

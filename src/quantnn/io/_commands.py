@@ -81,16 +81,24 @@ def kind_of(path: str) -> str:
     )
 
 
-def load(path: str) -> Any:
-    """What a file of any kind holds: a module, a program or a state dict."""
-    kind = kind_of(path)
+class Loaded(NamedTuple):
+    """What a file of any kind holds."""
+
+    value: Any  # a module, a program or a state dict
+    classes: list[str]  # of the code that a state dict needs, as far as the file knows
+
+
+def load(path: str, kind: str | None = None) -> Loaded:
+    """Load a file; its kind is found out unless it is known."""
+    kind = kind or kind_of(path)
     if kind == "own":
-        return own.load(path)
+        file = own.read(path)
+        return Loaded(file.value(), [str(name) for name in file.header.get("classes") or ()])
     if kind == "checkpoint":
-        return load_state_dict(path)
+        return Loaded(load_state_dict(path), [])
     from .. import jit
 
-    return jit.load(path)
+    return Loaded(jit.load(path), [])
 
 
 def inspect(path: str) -> bool:
@@ -102,12 +110,11 @@ def inspect(path: str) -> bool:
         program = _program.survey(path)
         print(f"{path}: TorchScript, {_bytes(os.path.getsize(path))}")
         return _table(list(_modules("", program)), TITLES) and _operators(program.operators)
-    value = own.load(path) if kind == "own" else load_state_dict(path)
+    value, classes = load(path, kind)
     if isinstance(value, dict):
         print(f"{path}: state dict, {_bytes(os.path.getsize(path))}")
-        classes = own.read(path).header.get("classes") if kind == "own" else None
         if classes:
-            print(f"Its code is not in the file; needed: {', '.join(map(str, classes))}")
+            print(f"Its code is not in the file; needed: {', '.join(classes)}")
         return _table(list(_entries("", value)), TITLES)
     is_program = _classes.name_of(value) is None
     print(f"{path}: {'program' if is_program else 'modules'}, {_bytes(os.path.getsize(path))}")
@@ -209,7 +216,7 @@ def _table(rows: Sequence[Row], titles: Sequence[str]) -> bool:
 
 def convert(source: str, target: str) -> None:
     """Write what a file holds as a file of quantnn's."""
-    value = load(source)
+    value = load(source).value
     with Progress(f"writing {target}") as progress:
         own.write(value, target, progress)
 
@@ -218,10 +225,9 @@ def run(path: str, inputs: Iterable[str], output: str) -> None:
     """Call a model with arrays from files and write the result."""
     if os.path.splitext(output)[1] not in (".npy", ".npz"):
         raise ValueError(f"--output must end with .npy or .npz; got {output}")
-    model = load(path)
+    model, classes = load(path)
     if isinstance(model, dict):
-        classes = own.read(path).header.get("classes") if kind_of(path) == "own" else None
-        of = f" of {', '.join(map(str, classes))}" if classes else ""
+        of = f" of {', '.join(classes)}" if classes else ""
         raise ValueError(
             f"{path}: it holds a state dict{of}, without code to run. Load it in a program that has the code"
         )

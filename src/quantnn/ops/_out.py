@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import _checks
@@ -115,22 +115,27 @@ def add_scalar_out(qa: QTensor, b: Any, out: QTensor) -> QTensor:
     >>> quantnn.ops.add_scalar_out(a, 2.0, out).q_zero_point()
     6
     """
-    return _written("add_scalar_out", _target("add_scalar_out", out), plain.add_scalar(qa, b))
+    return _with_number(plain.add_scalar, qa, b, out)
 
 
 def add_scalar_relu_out(qa: QTensor, b: Any, out: QTensor) -> QTensor:
     """`add_scalar_out` followed by relu (``torch.ops.quantized.add_scalar_relu_out``)."""
-    return _written("add_scalar_relu_out", _target("add_scalar_relu_out", out), plain.add_scalar_relu(qa, b))
+    return _with_number(plain.add_scalar_relu, qa, b, out)
 
 
 def mul_scalar_out(qa: QTensor, b: Any, out: QTensor) -> QTensor:
     """`mul_scalar` into a tensor that is there, as `add_scalar_out` (``torch.ops.quantized.mul_scalar_out``)."""
-    return _written("mul_scalar_out", _target("mul_scalar_out", out), plain.mul_scalar(qa, b))
+    return _with_number(plain.mul_scalar, qa, b, out)
 
 
 def mul_scalar_relu_out(qa: QTensor, b: Any, out: QTensor) -> QTensor:
     """`mul_scalar_out` followed by relu (``torch.ops.quantized.mul_scalar_relu_out``)."""
-    return _written("mul_scalar_relu_out", _target("mul_scalar_relu_out", out), plain.mul_scalar_relu(qa, b))
+    return _with_number(plain.mul_scalar_relu, qa, b, out)
+
+
+def _with_number(operator: Callable[[QTensor, Any], QTensor], qa: Any, b: Any, out: Any) -> QTensor:
+    op = f"{operator.__name__}_out"
+    return _written(op, _target(op, out), operator(qa, b))
 
 
 def cat_out(qx: Sequence[QTensor], dim: int, out: QTensor) -> QTensor:
@@ -165,11 +170,15 @@ def cat_out(qx: Sequence[QTensor], dim: int, out: QTensor) -> QTensor:
     >>> quantnn.ops.cat_out([a, a], 0, out).int_repr()
     array([12, 14, 12, 14], dtype=uint8)
     """
-    _target("cat_out", out)
-    return _written("cat_out", out, plain.run_cat("cat", qx, dim, out._scale, out._zero_point))
+    return _joined("cat", qx, dim, out)
 
 
 def cat_relu_out(qx: Sequence[QTensor], dim: int, out: QTensor) -> QTensor:
     """`cat_out` followed by relu (``torch.ops.quantized.cat_relu_out``)."""
-    _target("cat_relu_out", out)
-    return _written("cat_relu_out", out, plain.run_cat("cat_relu", qx, dim, out._scale, out._zero_point))
+    return _joined("cat_relu", qx, dim, out)
+
+
+def _joined(name: str, qx: Any, dim: Any, out: Any) -> QTensor:
+    op = f"{name}_out"
+    _target(op, out)
+    return _written(op, out, plain.run_cat(name, qx, dim, out._scale, out._zero_point))
