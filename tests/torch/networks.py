@@ -1,4 +1,4 @@
-"""The networks that tests of whole models quantize with torch: real ones' operators, small, with random weights.
+"""The networks that tests of whole models quantize with torch: those of jit_networks.py and two more, random weights.
 
 ``quantized(name, mode)`` is a network quantized in eager mode, FX graph mode or dynamically, and inputs for it.
 """
@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import torch
 import torch.ao.quantization as tq
-import torch.nn.functional as F
 from torch import nn
 from torch.ao.quantization.quantize_fx import convert_fx, fuse_fx, prepare_fx
+
+from .jit_networks import Face, FileType, MobileNetV2, ResNet18, Speaker
 
 MODES = ("eager", "fx", "dynamic")
 
@@ -41,143 +42,6 @@ class MnistCnn(nn.Module):
         x = torch.flatten(x, 1)
         x = self.relu4(self.fc1(self.drop(x)))
         return self.dequant(self.fc2(x))
-
-
-class Separable(nn.Module):
-    def __init__(self, i: int, o: int) -> None:
-        super().__init__()
-        self.dw = nn.Conv2d(i, i, 3, padding=1, groups=i, bias=False)
-        self.pw = nn.Conv2d(i, o, 1)
-        self.act = nn.LeakyReLU(0.1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.act(self.pw(self.dw(x)))
-
-
-class FaceTiny(nn.Module):
-    def __init__(self, width: int = 8) -> None:
-        super().__init__()
-        self.quant, self.dequant = tq.QuantStub(), tq.DeQuantStub()
-        self.conv0, self.act0 = nn.Conv2d(3, width, 3), nn.LeakyReLU(0.1)
-        self.conv1, self.conv2 = Separable(width, 2 * width), Separable(2 * width, 4 * width)
-        self.pool = nn.MaxPool2d(2, 2, ceil_mode=True)
-        self.pool1 = nn.MaxPool2d(2, 1, padding=1)
-        self.conv8 = nn.Conv2d(4 * width, 25, 1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.pool(self.act0(self.conv0(self.quant(x))))
-        x = self.pool(self.conv1(x))
-        x = self.pool1(self.conv2(x))[:, :, 1:, 1:]
-        return self.dequant(self.conv8(x))
-
-
-class FiletypeBytes(nn.Module):
-    def __init__(self, width: int = 8) -> None:
-        super().__init__()
-        self.emb, self.ln0 = nn.Embedding(257, width), nn.LayerNorm(4 * width, eps=1e-6)
-        self.quant, self.conv, self.dequant = tq.QuantStub(), nn.Conv1d(16, 24, 5), tq.DeQuantStub()
-        self.ln1 = nn.LayerNorm(24, eps=1e-6)
-        self.quant1, self.fc, self.dequant1 = tq.QuantStub(), nn.Linear(24, 10), tq.DeQuantStub()
-        self.width = width
-
-    def forward(self, t: torch.Tensor) -> torch.Tensor:
-        x = F.gelu(self.emb(t), approximate="tanh").reshape(-1, 4 * self.width, 16)
-        x = self.ln0(x.transpose(1, 2))
-        x = F.gelu(self.dequant(self.conv(self.quant(x.contiguous()))), approximate="tanh")
-        return self.dequant1(self.fc(self.quant1(self.ln1(x.amax(2)))))
-
-
-class SpeakerLstm(nn.Module):
-    def __init__(self, width: int = 12) -> None:
-        super().__init__()
-        self.lstm0 = nn.LSTM(10, width, 1, batch_first=True)
-        self.lstm = nn.LSTM(width, width, 2, batch_first=True)
-        self.linear, self.relu = nn.Linear(width, width), nn.ReLU()
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        x, _ = self.lstm0(x)
-        o, (h, _) = self.lstm(x)
-        e = self.relu(self.linear(h[-1]))
-        return e / e.norm(dim=1, keepdim=True), o
-
-
-class BasicBlock(nn.Module):
-    def __init__(self, i: int, o: int, stride: int) -> None:
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(i, o, 3, stride, 1, bias=False), nn.BatchNorm2d(o)
-        self.relu1 = nn.ReLU()
-        self.conv2, self.bn2 = nn.Conv2d(o, o, 3, 1, 1, bias=False), nn.BatchNorm2d(o)
-        self.downsample = None
-        if stride != 1 or i != o:
-            self.downsample = nn.Sequential(nn.Conv2d(i, o, 1, stride, bias=False), nn.BatchNorm2d(o))
-        self.add_relu = nn.quantized.FloatFunctional()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x)))))
-        shortcut = x if self.downsample is None else self.downsample(x)
-        return self.add_relu.add_relu(out, shortcut)
-
-
-class ResNet18(nn.Module):
-    def __init__(self, width: int = 4, classes: int = 10) -> None:
-        super().__init__()
-        self.quant, self.dequant = tq.QuantStub(), tq.DeQuantStub()
-        self.conv1, self.bn1 = nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width)
-        self.relu = nn.ReLU()
-        self.maxpool = nn.MaxPool2d(3, 2, 1)
-        i = width
-        for n in range(4):
-            o = width << n
-            blocks = [BasicBlock(i, o, 2 if n else 1), BasicBlock(o, o, 1)]
-            setattr(self, f"layer{n + 1}", nn.Sequential(*blocks))
-            i = o
-        self.avgpool, self.fc = nn.AdaptiveAvgPool2d((1, 1)), nn.Linear(i, classes)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.maxpool(self.relu(self.bn1(self.conv1(self.quant(x)))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return self.dequant(self.fc(torch.flatten(self.avgpool(x), 1)))
-
-
-def conv_bn_relu(i: int, o: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    conv = nn.Conv2d(i, o, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(o), nn.ReLU6())
-
-
-class InvertedResidual(nn.Module):
-    def __init__(self, i: int, o: int, stride: int, expand: int) -> None:
-        super().__init__()
-        self.use_res = stride == 1 and i == o
-        wide = i * expand
-        layers = [conv_bn_relu(i, wide, 1)] if expand != 1 else []
-        layers += [conv_bn_relu(wide, wide, 3, stride, wide), nn.Conv2d(wide, o, 1, bias=False), nn.BatchNorm2d(o)]
-        self.conv = nn.Sequential(*layers)
-        self.skip_add = nn.quantized.FloatFunctional()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.use_res:
-            return self.skip_add.add(x, self.conv(x))
-        return self.conv(x)
-
-
-class MobileNetV2(nn.Module):
-    def __init__(self, classes: int = 10) -> None:
-        super().__init__()
-        self.quant, self.dequant = tq.QuantStub(), tq.DeQuantStub()
-        layers: list[nn.Module] = [conv_bn_relu(3, 8, 3, 2)]
-        i = 8
-        for expand, o, n, stride in ((1, 8, 1, 1), (6, 8, 2, 2), (6, 16, 2, 2), (6, 16, 2, 1), (6, 24, 1, 2)):
-            for j in range(n):
-                layers.append(InvertedResidual(i, o, stride if j == 0 else 1, expand))
-                i = o
-        layers.append(conv_bn_relu(i, 64, 1))
-        self.features = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(64, classes))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.features(self.quant(x))
-        x = F.adaptive_avg_pool2d(x, (1, 1))
-        return self.dequant(self.classifier(torch.flatten(x, 1)))
 
 
 class Attention(nn.Module):
@@ -241,9 +105,9 @@ def _images(*shape: int) -> Callable[[int], torch.Tensor]:
 
 NETWORKS = {
     "mnist_cnn": Network(MnistCnn, _images(1, 28, 28)),
-    "face_tiny": Network(FaceTiny, _images(3, 33, 31)),
-    "filetype_bytes": Network(FiletypeBytes, lambda n: torch.randint(0, 257, (n, 64))),
-    "speaker_lstm": Network(SpeakerLstm, _images(7, 10), ("dynamic",)),
+    "face_tiny": Network(Face, _images(3, 33, 31)),
+    "filetype_bytes": Network(FileType, lambda n: torch.randint(0, 257, (n, 128))),
+    "speaker_lstm": Network(Speaker, _images(7, 5), ("dynamic",)),
     "resnet18": Network(ResNet18, _images(3, 32, 32)),
     "mobilenet_v2": Network(MobileNetV2, _images(3, 32, 32)),
     "transformer": Network(Transformer, lambda n: torch.randint(0, 50, (n, 12))),
