@@ -29,7 +29,7 @@ KERNELS = (
 
 
 class _Recorder:
-    """A kernel's function, or its forms by C type, that notes every call."""
+    """A kernel's function that notes every call."""
 
     def __init__(self, function: Any, calls: Calls) -> None:
         self._function, self._calls = function, calls
@@ -37,9 +37,6 @@ class _Recorder:
     def __call__(self, *arguments: Any) -> Any:
         self._calls.append((self._function, arguments))
         return self._function(*arguments)
-
-    def __getitem__(self, ctype: str) -> _Recorder:
-        return _Recorder(self._function[ctype], self._calls)
 
 
 class _Recording:

@@ -15,7 +15,7 @@ def modules() -> list[str]:
     """quantnn and its pure Python modules."""
     names = ["quantnn"]
     for info in pkgutil.walk_packages(quantnn.__path__, "quantnn."):
-        private = any(part in ("__main__", "__pyinstaller", "_kernels", "_cyutility") for part in info.name.split("."))
+        private = any(part in ("__main__", "__pyinstaller", "_kernels") for part in info.name.split("."))
         if not private:
             names.append(info.name)
     return names

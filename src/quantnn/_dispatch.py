@@ -96,12 +96,10 @@ class _Kernels:
 
     level: str
     grain: int
-    _typed: dict[tuple[str, str, str], Any]
 
     def __init__(self, level: str) -> None:
         self.level = level
         self.grain = next(x.grain for x in LEVELS if x.name == level)
-        self._typed = {}
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # no kernel: copy, pickle and inspect look for such names
@@ -109,14 +107,6 @@ class _Kernels:
         module = load(self.level, name)
         setattr(self, name, module)
         return module
-
-    def typed(self, kernel: str, function: str, ctype: str) -> Any:
-        """The form of a kernel's fused function for one C type (`DType.ctype`), looked up once."""
-        key = (kernel, function, ctype)
-        found = self._typed.get(key)
-        if found is None:
-            found = self._typed[key] = getattr(getattr(self, kernel), function)[ctype]
-        return found
 
 
 def load(level: str, kernel: str) -> ModuleType:

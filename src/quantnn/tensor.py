@@ -36,21 +36,16 @@ class DType:
         The NumPy scalar type that stores them; bytes of packed elements for the sub-byte dtypes.
     bits : int
         Bits per element.
-    ctype : str
-        The C type that stores them, as the kernels' fused functions name it.
     """
 
-    __slots__ = ("bits", "ctype", "name", "numpy", "qmax", "qmin")
+    __slots__ = ("bits", "name", "numpy", "qmax", "qmin")
 
-    def __init__(
-        self, name: str, numpy: type[np.generic], qmin: Any, qmax: Any, bits: int, ctype: str | None = None
-    ) -> None:
+    def __init__(self, name: str, numpy: type[np.generic], qmin: Any, qmax: Any, bits: int) -> None:
         self.name = name
         self.numpy = numpy
         self.qmin = qmin
         self.qmax = qmax
         self.bits = bits
-        self.ctype = ctype or f"{np.dtype(numpy).name}_t"
 
     def __repr__(self) -> str:
         # torch's form, so that a printed model reads as it did
@@ -320,17 +315,17 @@ class QTensor:
             plan = _dequantize_plan(self._form or self._formed())
             block = self._block if plan.order is None else _layout.ordered(self._ints, plan.order)
             base = _layout.empty(plan.shape, np.float32)
-            plan.kernel(block, base.ravel(), self._scale, self._zero_point, _threads.at_most(plan.threads))
+            plan.kernel(block, base, self._scale, self._zero_point, _threads.at_most(plan.threads))
             return base if plan.back is None else base.transpose(plan.back)
-        ints, dtype = self._ints, self._dtype
-        ints = _layout.standard(ints)
+        ints = _layout.standard(self._ints)
         out = _layout.empty_like(ints, np.float32)
-        kernel = kernels.typed("quantize", "dequantize_channels", dtype.ctype)
         scales = np.ascontiguousarray(self._scale, np.float64)
         zero_points = np.ascontiguousarray(self._zero_point, np.float32)
         is_float = self._qscheme is per_channel_affine_float_qparams
         _check_channels("dequantize", ints.shape, self._axis, scales, zero_points)
-        kernel(_by_channel(ints, self._axis), _by_channel(out, self._axis), scales, zero_points, is_float)
+        kernels.quantize.dequantize_channels(
+            _by_channel(ints, self._axis), _by_channel(out, self._axis), scales, zero_points, is_float
+        )
         return out
 
     def item(self) -> float:
@@ -983,7 +978,7 @@ class QTensor:
         values = _layout.empty(self._shape, np.uint8)
         if self._ints.size * 8 // self._dtype.bits < values.size:
             raise ValueError(f"QTensor: ints must hold {values.size} elements; got {self._ints.size} bytes")
-        kernels.quantize.unpack(np.ascontiguousarray(self._ints), values.reshape(-1), self._dtype.bits)
+        kernels.quantize.unpack(np.ascontiguousarray(self._ints), values, self._dtype.bits)
         return self._like(values)
 
     def _whole(self, op: str) -> np.ndarray:
@@ -1253,12 +1248,10 @@ class QTensor:
             and not (op == "std" and count <= correction)
         ):
             out = np.empty(shape, self._dtype.numpy)
-            rows = ints.reshape(math.prod(shape), count)
             if op == "mean":
-                kernels.typed("quantize", "mean", self._dtype.ctype)(rows, out.reshape(-1), lo, hi)
+                kernels.quantize.mean(ints, out, lo, hi)
             else:
-                kernel = kernels.typed("quantize", "std", self._dtype.ctype)
-                kernel(rows, out.reshape(-1), correction, s, _inverse(s), z, lo, hi)
+                kernels.quantize.std(ints, out, correction, s, _inverse(s), z, lo, hi)
         else:
             x = self.dequantize()
             floats = np.empty(shape, np.float32)
@@ -1268,8 +1261,8 @@ class QTensor:
                 mean = np.zeros((), np.float32)
                 if floats.size == 1:
                     _mean_floats(x, everything, mean)
-                by_row = np.ascontiguousarray(x.transpose((*kept, *axes))).reshape(math.prod(shape), count)
-                kernels.quantize.std_floats(by_row, floats.reshape(-1), correction, floats.size == 1, mean)
+                by_row = np.ascontiguousarray(x.transpose((*kept, *axes)))
+                kernels.quantize.std_floats(by_row, floats, correction, floats.size == 1, mean)
             out = _quantize(op, floats, self._dtype, s, z)._ints
         if keepdim:
             out = out.reshape([1 if i in axes else n for i, n in enumerate(ints.shape)])
@@ -1498,12 +1491,12 @@ class _Plan(NamedTuple):
 
 
 def _plan(
-    function: str, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int
+    function: str, shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int
 ) -> tuple[_Plan, tuple[int, ...]]:
     order, as_it_lies = walk(shape, strides, itemsize)
     back = tuple(sorted(range(len(shape)), key=order.__getitem__))
     plan = _Plan(
-        kernels.typed("quantize", function, dtype.ctype),
+        getattr(kernels.quantize, function),
         None if as_it_lies else order,
         tuple(shape[i] for i in order),
         None if back == order else back,
@@ -1514,7 +1507,7 @@ def _plan(
 
 @planned
 def _dequantize_plan(x: Form) -> _Plan:
-    return _plan("dequantize", x.dtype, x.shape, x.strides, x.numpy.itemsize)[0]
+    return _plan("dequantize", x.shape, x.strides, x.numpy.itemsize)[0]
 
 
 @planned
@@ -1523,7 +1516,7 @@ def _quantize_plan(
 ) -> tuple[_Plan, Form, tuple[Any, ...]]:
     """Check the qparams and plan for floats of this shape; the form of the result, and the kernel's numbers."""
     _checks.qparams(op, scale, zero_point, dtype)
-    plan, order = _plan("quantize", dtype, shape, strides, 4)
+    plan, order = _plan("quantize", shape, strides, 4)
     return plan, laid(dtype, shape, order), (inverse(scale), zero_point, dtype.qmin, dtype.qmax)
 
 
@@ -1532,14 +1525,16 @@ def _quantize(op: str, x: np.ndarray, dtype: DType, scale: float, zero_point: in
     if dtype.bits < 8:
         _checks.qparams(op, scale, zero_point, dtype)
         values = _layout.empty(x.shape, np.uint8)
-        kernel = kernels.typed("quantize", "quantize_after", "uint8_t")
-        flat = np.ascontiguousarray(x).reshape(-1)
-        kernel(flat, values.reshape(-1), inverse(scale), zero_point, dtype.qmin, dtype.qmax)
+        numbers = (inverse(scale), zero_point, dtype.qmin, dtype.qmax)
+        kernels.quantize.quantize_after(np.ascontiguousarray(x), values, *numbers)
         return QTensor(_packed(values, dtype), dtype, scale, zero_point, shape=x.shape)
     plan, form, numbers = _quantize_plan(op, dtype, scale, zero_point, x.shape, x.strides)
-    block = x.ravel("K") if plan.order is None else _layout.ordered(x, plan.order)
+    if plan.order is not None:
+        x = _layout.ordered(x, plan.order)
+    elif plan.back is not None:
+        x = x.ravel("K")
     out = _layout.empty((form.size,), form.numpy)
-    plan.kernel(block, out, *numbers, _threads.at_most(plan.threads))
+    plan.kernel(x, out, *numbers, _threads.at_most(plan.threads))
     return formed(out, form, scale, zero_point)
 
 
@@ -1547,7 +1542,7 @@ def _packed(values: np.ndarray, dtype: DType) -> np.ndarray:
     """Elements of a sub-byte dtype, one per byte, as packed bytes."""
     per = 8 // dtype.bits
     out = np.empty(-(-values.size // per), np.uint8)
-    kernels.quantize.pack(values.reshape(-1), out, dtype.bits)
+    kernels.quantize.pack(values, out, dtype.bits)
     return out
 
 
@@ -1558,12 +1553,13 @@ def _quantize_channels(x: np.ndarray, scales: np.ndarray, zero_points: np.ndarra
     if dtype.bits < 8 or is_float:
         x = np.ascontiguousarray(x).reshape(x.shape)
     out = _layout.empty_like(x, dtype.numpy)
-    kernel = kernels.typed("quantize", "quantize_channels", dtype.ctype)
     threads = _threads.threads_for(x.size, _GRAIN)
     inverse = np.ascontiguousarray(_inverse(scales))
     offsets = np.ascontiguousarray(zero_points, np.float32)
     _check_channels("quantize_per_channel", x.shape, axis, inverse, offsets)
-    kernel(_by_channel(x, axis), _by_channel(out, axis), inverse, offsets, dtype.qmin, dtype.qmax, threads)
+    kernels.quantize.quantize_channels(
+        _by_channel(x, axis), _by_channel(out, axis), inverse, offsets, dtype.qmin, dtype.qmax, threads
+    )
     if dtype.bits < 8:
         return QTensor(_packed(out, dtype), dtype, scales, zero_points, scheme, axis, x.shape)
     return QTensor(out, dtype, scales, zero_points, scheme, axis)
@@ -1596,7 +1592,7 @@ def _mean_floats(x: np.ndarray, axes: tuple[int, ...], out: np.ndarray) -> None:
         merged.insert(0, [1, 0, 0] if merged[1][2] else merged.pop(1))
     count = math.prod(x.shape[i] for i in axes)
     shapes = [np.array(column, np.int64) for column in zip(*merged, strict=True)]
-    kernels.quantize.mean_floats(_layout.flat(x), out.reshape(-1), *shapes, count)
+    kernels.quantize.mean_floats(_layout.flat(x), out, *shapes, count)
 
 
 # ---- functions ---------------------------------------------------------------------------------------------

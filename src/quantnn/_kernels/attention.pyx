@@ -8,12 +8,13 @@ Computes, from floats x, y, z of queries, keys and values,
     Where a chain has more than 384 links it is cut into the fewest equal parts; the sums of the parts, in order.
 
 Layout: x (L, heads, D), y and z (S, heads, D), where `heads` counts those of all sequences; mask (1 or heads, L, S) and
-padding (sequences, S) or empty; w (heads, L, S); o (L, heads, D). y and z of a head become panels as in matmul.pyx.
+padding (sequences, S) or None; w (heads, L, S); o (L, heads, D). y and z of a head become panels as in matmul.pyx.
 Exactness: the same bits at every level. torch's float32 sums and exponentials may differ in the last bits.
 Parallel: over heads.
 """
 from cython.parallel cimport prange
 from libc.string cimport memset
+from arrays cimport qn_read, qn_write
 from numerics cimport aligned, cut, qn_softmax
 
 cdef extern from "simd.h" nogil:
@@ -38,58 +39,81 @@ def scratch(Py_ssize_t s, Py_ssize_t d):
     return 2 * s + _room(s, d) + _room(d, s) + 16
 
 
-def attention(const float[:, :, ::1] x, const float[:, :, ::1] y, const float[:, :, ::1] z,
-              const float[:, :, ::1] mask, const float[:, ::1] padding, float[:, :, ::1] w, float[:, :, ::1] out,
-              float[:, ::1] scratch, int threads):
-    cdef Py_ssize_t heads = x.shape[1]
+cdef struct Sizes:
+    Py_ssize_t queries    # L
+    Py_ssize_t heads
+    Py_ssize_t channels   # D
+    Py_ssize_t keys       # S
+    Py_ssize_t masks
+    Py_ssize_t sequences  # of the padding
+
+
+def attention(x, y, z, mask, padding, w, out, scratch, int threads, /):
+    cdef Py_ssize_t[3] shape
+    cdef Sizes n
+    cdef Py_ssize_t room
     cdef int t
+    cdef const float *queries = <const float *>qn_read(x, 4, 3, shape)
+    n.queries, n.heads, n.channels = shape[0], shape[1], shape[2]
+    cdef const float *keys = <const float *>qn_read(y, 4, 3, shape)
+    n.keys, n.masks, n.sequences = shape[0], 0, 0
+    cdef const float *values = <const float *>qn_read(z, 4, 0, NULL)
+    cdef const float *masks = <const float *>qn_read(mask, 4, 3, shape)
+    if masks != NULL:
+        n.masks = shape[0]
+    cdef const float *paddings = <const float *>qn_read(padding, 4, 2, shape)
+    if paddings != NULL:
+        n.sequences = shape[0]
+    cdef float *weights = <float *>qn_write(w, 4, 0, NULL)
+    cdef float *to = <float *>qn_write(out, 4, 0, NULL)
+    cdef float *floats = <float *>qn_write(scratch, 4, 0, &room)
+    room //= threads
     if threads == 1:
         with nogil:
-            _heads(x, y, z, mask, padding, w, out, &scratch[0, 0], 0, heads)
+            _heads(queries, keys, values, masks, paddings, weights, to, floats, n, 0, n.heads)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _heads(x, y, z, mask, padding, w, out, &scratch[t, 0], cut(heads, t, threads, 1),
-                   cut(heads, t + 1, threads, 1))
+            _heads(queries, keys, values, masks, paddings, weights, to, floats + t * room, n,
+                   cut(n.heads, t, threads, 1), cut(n.heads, t + 1, threads, 1))
 
 
-cdef void _heads(const float[:, :, ::1] x, const float[:, :, ::1] y, const float[:, :, ::1] z,
-                 const float[:, :, ::1] mask, const float[:, ::1] padding, float[:, :, ::1] w, float[:, :, ::1] out,
-                 float *scratch, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    cdef Py_ssize_t size = x.shape[0], s = y.shape[0], d = x.shape[2], all = x.shape[1] * d, h, i, j, c, per = 0
+cdef void _heads(const float *x, const float *y, const float *z, const float *mask, const float *padding, float *w,
+                 float *out, float *scratch, Sizes n, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    cdef Py_ssize_t size = n.queries, s = n.keys, d = n.channels, all = n.heads * d, h, i, j, c
     cdef float *panels_z = aligned(scratch)
     cdef float *panels_y = panels_z + _room(d, s)
     cdef double *powers = <double *>(panels_y + _room(s, d))
     cdef float *row
     cdef const float *more
     cdef const float *from_y
+    cdef const float *from_z
     cdef int rows
     memset(panels_z, 0, (_room(d, s) + _room(s, d)) * sizeof(float))
-    if padding.shape[0]:
-        per = x.shape[1] // padding.shape[0]
     for h in range(start, stop):
         for j in range(s):
-            from_y = &y[j, h, 0]
+            from_y = y + j * all + h * d
+            from_z = z + j * all + h * d
             row = panels_y + j // WIDE * WIDE * d + j % WIDE
             for c in range(d):
                 row[c * WIDE] = from_y[c]
             for c in range(d):
-                panels_z[c // WIDE * WIDE * s + j * WIDE + c % WIDE] = z[j, h, c]
+                panels_z[c // WIDE * WIDE * s + j * WIDE + c % WIDE] = from_z[c]
         i = 0
         while i < size:
             rows = <int>min(size - i, <Py_ssize_t>TALL)
-            _product(&x[i, h, 0], all, d, panels_y, s, rows, &w[h, i, 0], s)
+            _product(x + i * all + h * d, all, d, panels_y, s, rows, w + (h * size + i) * s, s)
             for j in range(i, i + rows):
-                row = &w[h, j, 0]
-                if mask.shape[0]:
-                    more = &mask[h if mask.shape[0] > 1 else 0, j, 0]
+                row = w + (h * size + j) * s
+                if n.masks:
+                    more = mask + ((h if n.masks > 1 else 0) * size + j) * s
                     for c in range(s):
                         row[c] = row[c] + more[c]
-                if padding.shape[0]:
-                    more = &padding[h // per, 0]
+                if n.sequences:
+                    more = padding + h // (n.heads // n.sequences) * s
                     for c in range(s):
                         row[c] = row[c] + more[c]
                 qn_softmax(row, powers, s)
-            _product(&w[h, i, 0], s, s, panels_z, d, rows, &out[i, h, 0], all)
+            _product(w + (h * size + i) * s, s, s, panels_z, d, rows, out + i * all + h * d, all)
             i += rows
 
 

@@ -52,8 +52,7 @@ cdef class Conv:
     cdef readonly bint rows  # the form rows: one tap per kernel row
     cdef bint even  # the tile reads evenly spaced pixels
 
-    def __cinit__(self, const int8_t[::1] w, Py_ssize_t groups, Py_ssize_t n, Py_ssize_t c, const float[::1] scale,
-                  const int32_t[::1] zero_point, const float[::1] bias, bint per_channel,
+    def __cinit__(self, w, Py_ssize_t groups, Py_ssize_t n, Py_ssize_t c, scale, zero_point, bias, bint per_channel,
                   kernel, stride, padding, dilation):
         """w: (groups * n, kD, kH, kW, c); kernel, stride, padding, dilation: (depth, height, width)."""
         self.kd, self.kh, self.kw = kernel
@@ -62,7 +61,7 @@ cdef class Conv:
         self.dd, self.dh, self.dw = dilation
         # padding as wide as the kernel is left to the other form: the image would grow without bound
         self.rows = groups == 1 and self.kw > 1 and self.dw == 1 and c < 16 and self.pw < self.kw
-        self.packed = Packed(w, groups, n, self.kd * self.kh * (1 if self.rows else self.kw),
+        self.packed = packed(w, groups, n, self.kd * self.kh * (1 if self.rows else self.kw),
                              c * (self.kw if self.rows else 1), scale, zero_point, bias, per_channel)
         self.even = 0 < QN_EVEN <= self.packed.taps * self.packed.k4 and (
             self.packed.k4 <= 16 if self.rows else self.pw <= (self.kw - 1) * self.dw)
@@ -86,23 +85,27 @@ cdef struct Image:
     Py_ssize_t channels, out_channels
 
 
-def conv(Conv w, const uint8_t[::1] x, uint8_t[::1] out, tuple shape, tuple out_shape, double sx, int32_t zx, double so,
-         int32_t zo, bint relu, int threads):
+def conv(Conv w, x, out, tuple shape, tuple out_shape, double sx, int32_t zx, double so, int32_t zo, bint relu,
+         int threads, /):
+    """x and out of any shapes with the elements of (N, D, H, W, C) and (N, D, H, W, K)."""
     cdef Py_ssize_t first, count, n, size, out_size
+    cdef const uint8_t *images = <const uint8_t *>qn_read(x, 1, 0, &size)
+    cdef uint8_t *y = <uint8_t *>qn_write(out, 1, 0, &out_size)
     cdef Image image
-    if out.shape[0] == 0:
+    if out_size == 0:
         return
     n, image.depth, image.height, image.width, image.channels = shape
     n, image.out_depth, image.out_height, image.out_width, image.out_channels = out_shape
-    size, out_size = x.shape[0] // n, out.shape[0] // n
+    size //= n
+    out_size //= n
     cdef Columns columns = w.packed.columns(sx, zx, so)
     cdef qn_panel p
     p.zo = zo
     p.lo = zo if relu else 0
     count = max(1, IMAGES // max(1, size))
     for first in range(0, n, count):
-        image.data = &x[0] + first * size if size > 0 else NULL
-        _images(w, columns, p, image, min(count, n - first), &out[first * out_size], zx, threads)
+        image.data = images + first * size
+        _images(w, columns, p, image, min(count, n - first), y + first * out_size, zx, threads)
 
 
 cdef int _images(Conv w, Columns columns, qn_panel p, Image image, Py_ssize_t n, uint8_t *out, int32_t zx,

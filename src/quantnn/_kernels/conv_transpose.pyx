@@ -102,17 +102,22 @@ cdef class ConvTranspose:
     cdef Py_ssize_t count, most_taps
     cdef dict cache
 
-    def __cinit__(self, const int8_t[:, :, :, :, ::1] w, Py_ssize_t groups, const float[::1] scale,
-                  const int32_t[::1] zero_point, const float[::1] bias, bint per_channel, stride, padding, dilation):
+    def __cinit__(self, w, Py_ssize_t groups, scale, zero_point, bias, bint per_channel, stride, padding, dilation):
         """w: (groups * n, kD, kH, kW, c); stride, padding, dilation: (depth, height, width)."""
-        cdef Py_ssize_t a, i, taps, rows = w.shape[0], c = w.shape[4]
+        cdef Py_ssize_t shape[5]
+        cdef int8_t *whole = <int8_t *>qn_read(w, 1, 5, shape)
+        cdef const float *scales = <const float *>qn_read(scale, 4, 0, NULL)
+        cdef const int32_t *zero_points = <const int32_t *>qn_read(zero_point, 4, 0, NULL)
+        cdef const float *biases = <const float *>qn_read(bias, 4, 0, NULL)
+        cdef Py_ssize_t a, i, taps, rows = shape[0], c = shape[4]
+        cdef Packed part
         cdef Py_ssize_t *at
         cdef Memory block
         self.cache = {}
-        self.axes_memory = Memory((3 * (w.shape[1] + w.shape[2] + w.shape[3]) + 3) * sizeof(Py_ssize_t))
+        self.axes_memory = Memory((3 * (shape[1] + shape[2] + shape[3]) + 3) * sizeof(Py_ssize_t))
         at = <Py_ssize_t *>self.axes_memory.data
         for a in range(3):
-            at = self._set_axis(&self.axes[a], at, w.shape[1 + a], stride[a], padding[a], dilation[a])
+            at = self._set_axis(&self.axes[a], at, shape[1 + a], stride[a], padding[a], dilation[a])
         self.count = self.axes[0].classes * self.axes[1].classes * self.axes[2].classes
         self.packed = []
         self.parts_memory = Memory((self.count + 1) * sizeof(void *))
@@ -121,9 +126,10 @@ cdef class ConvTranspose:
             taps = self._taps(i)
             self.most_taps = max(self.most_taps, taps)
             block = Memory(rows * taps * c)
-            self._move(i, <int8_t *>&w[0, 0, 0, 0, 0], rows, c, <int8_t *>block.data, True)
-            part = Packed(<int8_t[:max(1, rows * taps * c)]><int8_t *>block.data, groups, rows // groups, taps, c, scale,
-                          zero_point, bias, per_channel)
+            self._move(i, whole, rows, c, <int8_t *>block.data, True)
+            part = Packed.__new__(Packed)
+            part.fill(<int8_t *>block.data, groups, rows // groups, taps, c, scales, zero_points, biases, per_channel,
+                      QN_NV, taps * c)
             self.packed.append(part)
             self.parts[i] = <void *>part
 
@@ -181,15 +187,16 @@ cdef class ConvTranspose:
                             memcpy(cell, own, c)
                         own += c
 
-    def unpack(self, int8_t[:, :, :, :, ::1] w):
+    def unpack(self, w, /):
         """Write the weights back."""
-        cdef Py_ssize_t i, size, rows = w.shape[0], c = w.shape[4]
+        cdef Py_ssize_t shape[5]
+        cdef int8_t *whole = <int8_t *>qn_write(w, 1, 5, shape)
+        cdef Py_ssize_t i, rows = shape[0], c = shape[4]
         cdef Memory block
         for i in range(self.count):
-            size = rows * self._taps(i) * c
-            block = Memory(size)
-            self.packed[i].unpack(<int8_t[:size]><int8_t *>block.data)
-            self._move(i, &w[0, 0, 0, 0, 0], rows, c, <int8_t *>block.data, False)
+            block = Memory(rows * self._taps(i) * c)
+            (<Packed>self.packed[i])._move(<int8_t *>block.data, False)
+            self._move(i, whole, rows, c, <int8_t *>block.data, False)
 
     cdef Constants constants(self, double sx, int32_t zx, double so):
         cdef Py_ssize_t i
@@ -237,24 +244,27 @@ cdef struct Run:
     qn_work work
 
 
-def conv_transpose(ConvTranspose w, const uint8_t[::1] x, uint8_t[::1] out, tuple shape, tuple out_shape, double sx,
-                   int32_t zx, double so, int32_t zo, int threads):
-    """x and out flat, of the shapes (N, D, H, W, C) and (N, D, H, W, K)."""
+def conv_transpose(ConvTranspose w, x, out, tuple shape, tuple out_shape, double sx, int32_t zx, double so, int32_t zo,
+                   int threads, /):
+    """x and out of any shapes with the elements of (N, D, H, W, C) and (N, D, H, W, K)."""
     cdef Py_ssize_t first, count, n, size, out_size
+    cdef const uint8_t *images = <const uint8_t *>qn_read(x, 1, 0, &size)
+    cdef uint8_t *y = <uint8_t *>qn_write(out, 1, 0, &out_size)
     cdef Image image
-    if out.shape[0] == 0:
+    if out_size == 0:
         return
     n, image.size[0], image.size[1], image.size[2], image.channels = shape
     n, image.out[0], image.out[1], image.out[2], image.out_channels = out_shape
-    size, out_size = x.shape[0] // n, out.shape[0] // n
+    size //= n
+    out_size //= n
     cdef Constants constants = w.constants(sx, zx, so)
     cdef qn_panel p
     p.zo = zo
     p.lo = 0
     count = max(1, IMAGES // max(1, size))
     for first in range(0, n, count):
-        image.data = &x[0] + first * size if size > 0 else NULL
-        _images(w, constants, p, image, min(count, n - first), &out[first * out_size], zx, threads)
+        image.data = images + first * size
+        _images(w, constants, p, image, min(count, n - first), y + first * out_size, zx, threads)
 
 
 cdef int _images(ConvTranspose w, Constants constants, qn_panel p, Image image, Py_ssize_t n, uint8_t *out, int32_t zx,

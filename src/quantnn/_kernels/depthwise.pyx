@@ -38,10 +38,13 @@ cdef class Depthwise:
     cdef Py_ssize_t fold  # pixels to a block
     cdef Py_ssize_t taps, kd, kh, kw, sd, sh, sw, pd, ph, pw, dd, dh, dw
 
-    def __cinit__(self, const int8_t[::1] w, Py_ssize_t channels, const float[::1] scale,
-                  const int32_t[::1] zero_point, const float[::1] bias, bint per_channel,
-                  kernel, stride, padding, dilation):
+    def __cinit__(self, w, Py_ssize_t channels, scale, zero_point, bias, bint per_channel, kernel, stride, padding,
+                  dilation):
         """w: (channels, kD, kH, kW); kernel, stride, padding, dilation: (depth, height, width)."""
+        cdef const int8_t *weights = <const int8_t *>qn_read(w, 1, 0, NULL)
+        cdef const float *scale_of = <const float *>qn_read(scale, 4, 0, NULL)
+        cdef const int32_t *zero_point_of = <const int32_t *>qn_read(zero_point, 4, 0, NULL)
+        cdef const float *bias_of = <const float *>qn_read(bias, 4, 0, NULL)
         self.kd, self.kh, self.kw = kernel
         self.sd, self.sh, self.sw = stride
         self.pd, self.ph, self.pw = padding
@@ -59,25 +62,26 @@ cdef class Depthwise:
         for i in range(channels * self.fold):
             p = place(i)
             c = i % channels
-            scales[p] = scale[c]
-            zero_points[p] = zero_point[c]
-            if bias is not None:
-                biases[p] = bias[c]
+            scales[p] = scale_of[c]
+            zero_points[p] = zero_point_of[c]
+            if bias_of != NULL:
+                biases[p] = bias_of[c]
             for t in range(self.taps):
-                placed[p * fours * 4 + t] = w[c * self.taps + t]
-        self.packed = Packed(<int8_t[:columns * fours * 4]>placed, blocks, BLOCK, fours, 4,
-                             <float[:columns]>scales, <int32_t[:columns]>zero_points,
-                             <float[:columns]>biases if bias is not None else None, per_channel, 4, self.taps)
+                placed[p * fours * 4 + t] = weights[c * self.taps + t]
+        self.packed = Packed.__new__(Packed)
+        self.packed.fill(placed, blocks, BLOCK, fours, 4, scales, zero_points, biases if bias_of != NULL else NULL,
+                         per_channel, 4, self.taps)
 
-    def unpack(self, int8_t[::1] w):
+    def unpack(self, w, /):
         """Write the weights back as the elements of (channels, kD, kH, kW)."""
+        cdef int8_t *plain = <int8_t *>qn_write(w, 1, 0, NULL)
         cdef Py_ssize_t c, t, fours = self.packed.taps
         cdef Memory memory = Memory(self.packed.groups * BLOCK * fours * 4)
         cdef int8_t *placed = <int8_t *>memory.data
-        self.packed.unpack(<int8_t[:self.packed.groups * BLOCK * fours * 4]>placed)
+        self.packed._move(placed, False)
         for c in range(self.channels):
             for t in range(self.taps):
-                w[c * self.taps + t] = placed[place(c) * fours * 4 + t]
+                plain[c * self.taps + t] = placed[place(c) * fours * 4 + t]
 
 
 # What the rows of a call share.
@@ -91,8 +95,9 @@ cdef struct Call:
     const qn_panel *panels
 
 
-def depthwise(Depthwise w, const uint8_t[::1] x, uint8_t[::1] out, tuple shape, tuple out_shape, double sx, int32_t zx,
-              double so, int32_t zo, bint relu, int threads):
+def depthwise(Depthwise w, x, out, tuple shape, tuple out_shape, double sx, int32_t zx, double so, int32_t zo,
+              bint relu, int threads, /):
+    """x and out of any shapes with the elements of (N, D, H, W, C) and (N, D, H, W, C)."""
     cdef Packed k = w.packed
     cdef Columns columns
     cdef Call call
@@ -101,11 +106,11 @@ def depthwise(Depthwise w, const uint8_t[::1] x, uint8_t[::1] out, tuple shape, 
     cdef uint8_t *outside
     cdef Py_ssize_t rows, b, size, own
     cdef int t
-    if out.shape[0] == 0:
+    call.x = <const uint8_t *>qn_read(x, 1, 0, NULL)
+    call.out = <uint8_t *>qn_write(out, 1, 0, &size)
+    if size == 0:
         return
     columns = k.columns(sx, zx, so)
-    call.x = &x[0]
-    call.out = &out[0]
     rows, call.depth, call.height, call.width, call.channels = shape
     rows, call.out_depth, call.out_height, call.out_width, call.channels = out_shape
     call.lo = min((w.pw + w.sw - 1) // w.sw, call.out_width)

@@ -51,13 +51,16 @@ cdef class Halves:
     cdef uint16_t *weights
     cdef float *bias
 
-    def __cinit__(self, const float[:, ::1] w, const float[::1] bias):
+    def __cinit__(self, w, bias):
         """Floats beyond float16 become its greatest, NaN its least; bias may be None."""
         cdef Py_ssize_t width = QN_HALF_NV * QN_HALF_LANES, j, i
+        cdef Py_ssize_t shape[2]
+        cdef const float *floats = <const float *>qn_read(w, 4, 2, shape)
+        cdef const float *biases = <const float *>qn_read(bias, 4, 0, NULL)
         cdef float v
-        self.n = w.shape[0]
-        self.k = w.shape[1]
-        self.has_bias = bias is not None
+        self.n = shape[0]
+        self.k = shape[1]
+        self.has_bias = biases != NULL
         self.whole = self.n // WHOLE * WHOLE
         self.whole_panels = (self.whole + width - 1) // width
         self.panels = self.whole_panels + (self.n - self.whole + width - 1) // width
@@ -67,20 +70,21 @@ cdef class Halves:
         self.bias = <float *>self.constants.data
         with nogil:
             for j in range(self.n):
-                if bias is not None:
-                    self.bias[j] = bias[j]
+                if biases != NULL:
+                    self.bias[j] = biases[j]
                 for i in range(self.k):
-                    v = w[j, i]
+                    v = floats[j * self.k + i]
                     v = v if v > <float>-65504.0 else <float>-65504.0
                     self.cell(j, i)[0] = qn_half_of_float(v if v < <float>65504.0 else <float>65504.0)
 
-    def unpack(self, uint16_t[:, ::1] w):
+    def unpack(self, w, /):
         """Write the float16 weights as they were, (N, K)."""
+        cdef uint16_t *plain = <uint16_t *>qn_write(w, 2, 0, NULL)
         cdef Py_ssize_t j, i
         with nogil:
             for j in range(self.n):
                 for i in range(self.k):
-                    w[j, i] = self.cell(j, i)[0]
+                    plain[j * self.k + i] = self.cell(j, i)[0]
 
     cpdef Py_ssize_t bytes(self):
         """Size of the packed weights."""

@@ -18,54 +18,57 @@ Parallel: over x, then over panels of columns times blocks of rows.
 include "dynamic.pxi"
 
 
-def linear(weights, bint halves, const float[:, ::1] x, float[:, ::1] out, bint relu, bint reduce_range, int threads):
+def linear(weights, bint halves, x, out, bint relu, bint reduce_range, int threads, /):
     """False if the least or the greatest of x is needed and it is not finite."""
-    cdef Product product = Product(weights, halves, x.shape[0])
-    cdef const float *base = NULL
+    cdef Py_ssize_t shape[2]
+    cdef const float *floats = <const float *>qn_read(x, 4, 0, NULL)
+    cdef float *y = <float *>qn_write(out, 4, 2, shape)
+    cdef Product product = Product(weights, halves, shape[0])
     cdef bint finite
     cdef Qparams q
-    if x.shape[0] == 0 or product.n == 0:
+    if shape[0] == 0 or product.n == 0:
         return True
-    if x.shape[1] > 0:
-        base = &x[0, 0]
     with nogil:
-        finite = product.find(base, x.shape[0], reduce_range, &q, threads)
+        finite = product.find(floats, shape[0], reduce_range, &q, threads)
         if finite:
-            product.multiply(base, x.shape[0], &out[0, 0], out.shape[1], relu, q, threads)
+            product.multiply(floats, shape[0], y, shape[1], relu, q, threads)
     return finite
 
 
-def linear_with(weights, const float[:, ::1] x, float[:, ::1] out, bint relu, double scale, int32_t zero_point,
-                int threads):
+def linear_with(weights, x, out, bint relu, double scale, int32_t zero_point, int threads, /):
     """By weights of bytes, x quantized with given parameters."""
-    _with(weights, &x[0, 0] if x.shape[0] > 0 and x.shape[1] > 0 else NULL, NULL, out, relu, scale, zero_point, threads)
+    _with(weights, <const float *>qn_read(x, 4, 0, NULL), NULL, out, relu, scale, zero_point, threads)
 
 
-def linear_bytes(weights, const uint8_t[:, ::1] x, float[:, ::1] out, double scale, int32_t zero_point, int threads):
+def linear_bytes(weights, x, out, double scale, int32_t zero_point, int threads, /):
     """By weights of bytes, x quantized already."""
-    _with(weights, NULL, &x[0, 0] if x.shape[0] > 0 and x.shape[1] > 0 else NULL, out, False, scale, zero_point, threads)
+    _with(weights, NULL, <const uint8_t *>qn_read(x, 1, 0, NULL), out, False, scale, zero_point, threads)
 
 
-cdef int _with(weights, const float *x, const uint8_t *ints, float[:, ::1] out, bint relu, double scale,
-               int32_t zero_point, int threads) except -1:
-    cdef Product product = Product(weights, False, out.shape[0])
+cdef int _with(weights, const float *x, const uint8_t *ints, out, bint relu, double scale, int32_t zero_point,
+               int threads) except -1:
+    cdef Py_ssize_t shape[2]
+    cdef float *y = <float *>qn_write(out, 4, 2, shape)
+    cdef Product product = Product(weights, False, shape[0])
     cdef Qparams q
-    if out.shape[0] == 0 or product.n == 0:
+    if shape[0] == 0 or product.n == 0:
         return 0
     q.scale = scale
     q.zero_point = zero_point
     with nogil:
-        product.multiply_bytes(x, ints, out.shape[0], &out[0, 0], out.shape[1], relu, q, threads)
+        product.multiply_bytes(x, ints, shape[0], y, shape[1], relu, q, threads)
     return 0
 
 
-def qparams(const float[::1] x, bint reduce_range):
+def qparams(x, bint reduce_range, /):
     """The scale and zero point for all of x; None if not all are finite."""
+    cdef Py_ssize_t n
+    cdef const float *floats = <const float *>qn_read(x, 4, 0, &n)
     cdef float lo = 0, hi = 0
     cdef bint finite = True
-    if x.shape[0] > 0:
+    if n > 0:
         with nogil:
-            finite = qn_extremes(&x[0], x.shape[0], &lo, &hi)
+            finite = qn_extremes(floats, n, &lo, &hi)
     if not finite:
         return None
     cdef Qparams q = choose(lo, hi, 127 if reduce_range else 255)

@@ -28,6 +28,7 @@ from cython.parallel cimport prange
 from libc.math cimport isinf, sqrtf
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memcpy
+from arrays cimport qn_read, qn_write
 from numerics cimport cut, qn_float_of_half, qn_fma, qn_rne_clamp
 
 cdef extern from "simd.h" nogil:
@@ -50,25 +51,31 @@ cdef enum:
     PART = 256      # integers that are packed together; a multiple of all in a byte
 
 
-def pack(const uint8_t[:, ::1] ints, const float[::1] scale, const float[::1] zero_point, uint8_t[:, ::1] rows,
-         int bits):
-    cdef Py_ssize_t r, i, n = ints.shape[1]
+def pack(ints, scale, zero_point, rows, int bits, /):
+    cdef Py_ssize_t shape[2]
+    cdef const uint8_t *q = <const uint8_t *>qn_read(ints, 1, 2, shape)
+    cdef const float *s = <const float *>qn_read(scale, 4, 0, NULL)
+    cdef const float *z = <const float *>qn_read(zero_point, 4, 0, NULL)
+    cdef uint8_t *out = <uint8_t *>qn_write(rows, 1, 0, NULL)
+    cdef Py_ssize_t r, n = shape[1]
     cdef float bias
     cdef uint16_t half
     with nogil:
-        for r in range(ints.shape[0]):
-            for i in range(n):
-                rows[r, i] = ints[r, i]
-            bias = zero_point[r] * scale[r]
+        for r in range(shape[0]):
+            memcpy(out, q, n)
+            q += n
+            out += n
+            bias = z[r] * s[r]
             bias = -bias
             if bits == 8:
-                memcpy(&rows[r, n], &scale[r], 4)
-                memcpy(&rows[r, n + 4], &bias, 4)
+                memcpy(out, &s[r], 4)
+                memcpy(out + 4, &bias, 4)
             else:
-                half = qn_half(scale[r])
-                memcpy(&rows[r, n], &half, 2)
+                half = qn_half(s[r])
+                memcpy(out, &half, 2)
                 half = qn_half(bias)
-                memcpy(&rows[r, n + 2], &half, 2)
+                memcpy(out + 2, &half, 2)
+            out += bits  # the bytes of scale and bias
 
 
 cdef struct Row:
@@ -132,26 +139,31 @@ cdef void _narrow(const float *x, Py_ssize_t n, float *least, float *greatest, i
             here = from_above
 
 
-def pack_floats(const float[:, ::1] w, const float[:, ::1] limits, uint8_t[:, ::1] rows, int bits, int bins,
-                double ratio, int threads):
+def pack_floats(w, limits, rows, int bits, int bins, double ratio, int threads, /):
     """False if not all of w is finite.
 
-    `limits`: the least and the greatest of each row. Without rows, or with bins > 0, those are looked for.
+    `limits`: the least and the greatest of each row. Without it, None, or with bins > 0, those are looked for.
     """
+    cdef Py_ssize_t shape[2]
+    cdef Py_ssize_t packed[2]
+    cdef const float *x = <const float *>qn_read(w, 4, 2, shape)
+    cdef const float *ends = <const float *>qn_read(limits, 4, 0, NULL)
+    cdef uint8_t *out = <uint8_t *>qn_write(rows, 1, 2, packed)
+    cdef Py_ssize_t count = shape[0], n = shape[1], step = packed[1]
     cdef int bad = 0, t
     if threads == 1:
         with nogil:
-            bad = not _pack_rows(w, limits, rows, 0, w.shape[0], bits, bins, ratio)
+            bad = not _pack_rows(x, ends, out, 0, count, n, step, bits, bins, ratio)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            bad += not _pack_rows(w, limits, rows, cut(w.shape[0], t, threads, 1), cut(w.shape[0], t + 1, threads, 1),
-                                  bits, bins, ratio)
+            bad += not _pack_rows(x, ends, out, cut(count, t, threads, 1), cut(count, t + 1, threads, 1), n, step, bits,
+                                  bins, ratio)
     return bad == 0
 
 
-cdef bint _pack_rows(const float[:, ::1] w, const float[:, ::1] limits, uint8_t[:, ::1] rows, Py_ssize_t start,
-                     Py_ssize_t stop, int bits, int bins, double ratio) noexcept nogil:
-    cdef Py_ssize_t n = w.shape[1], per = 8 // bits, r, i, part
+cdef bint _pack_rows(const float *w, const float *limits, uint8_t *rows, Py_ssize_t start, Py_ssize_t stop,
+                     Py_ssize_t n, Py_ssize_t step, int bits, int bins, double ratio) noexcept nogil:
+    cdef Py_ssize_t per = 8 // bits, r, i, part
     cdef uint8_t q[PART]
     cdef uint8_t *out
     cdef const float *x
@@ -160,14 +172,14 @@ cdef bint _pack_rows(const float[:, ::1] w, const float[:, ::1] limits, uint8_t[
     cdef bint finite = True
     cdef Row row
     for r in range(start, stop):
-        x, out = &w[r, 0], &rows[r, 0]
+        x, out = w + r * n, rows + r * step
         least = greatest = x[0]
         finite &= qn_extremes(x, n, &least, &greatest) != 0
         if bins:
             if finite:
                 _narrow(x, n, &least, &greatest, bits, bins, ratio)
-        elif limits.shape[0]:
-            least, greatest = limits[r, 0], limits[r, 1]
+        elif limits != NULL:
+            least, greatest = limits[2 * r], limits[2 * r + 1]
         row = _row(least, greatest, bits)
         if bits == 8:
             qn_scale_bytes(x, out, n, row.bias, row.inv, row.most)
@@ -187,14 +199,18 @@ cdef bint _pack_rows(const float[:, ::1] w, const float[:, ::1] limits, uint8_t[
     return finite
 
 
-def unpack_floats(const uint8_t[:, ::1] rows, float[:, ::1] out, int bits):
-    cdef Py_ssize_t r, i, n = out.shape[1], per = 8 // bits
+def unpack_floats(rows, out, int bits, /):
+    cdef Py_ssize_t packed[2]
+    cdef Py_ssize_t shape[2]
+    cdef const uint8_t *row = <const uint8_t *>qn_read(rows, 1, 2, packed)
+    cdef float *floats = <float *>qn_write(out, 4, 2, shape)
+    cdef Py_ssize_t r, i, n = shape[1], per = 8 // bits
     cdef const uint8_t *q
     cdef float scale, bias
     cdef uint16_t half
     with nogil:
-        for r in range(rows.shape[0]):
-            q = &rows[r, 0]
+        for r in range(packed[0]):
+            q = row + r * packed[1]
             if bits == 8:
                 memcpy(&scale, q + n, 4)
                 memcpy(&bias, q + n + 4, 4)
@@ -204,85 +220,81 @@ def unpack_floats(const uint8_t[:, ::1] rows, float[:, ::1] out, int bits):
                 memcpy(&half, q + n // per + 2, 2)
                 bias = qn_float_of_half(half)
             for i in range(n):
-                out[r, i] = qn_fma(<float>(q[i // per] >> (i % per * bits) & ((1 << bits) - 1)), scale, bias)
+                floats[r * n + i] = qn_fma(<float>(q[i // per] >> (i % per * bits) & ((1 << bits) - 1)), scale, bias)
 
 
-def check_indices(const int64_t[::1] indices, int64_t rows):
+def check_indices(indices, int64_t rows, /):
     """The first index that is not in [0, rows)."""
-    cdef Py_ssize_t i, n = indices.shape[0], found = -1
+    cdef Py_ssize_t i, n, found = -1
+    cdef const int64_t *index = <const int64_t *>qn_read(indices, 8, 0, &n)
     cdef bint bad = False
     with nogil:
         for i in range(n):
-            bad |= <uint64_t>indices[i] >= <uint64_t>rows
+            bad |= <uint64_t>index[i] >= <uint64_t>rows
         if bad:
             for i in range(n):
-                if not 0 <= indices[i] < rows:
+                if not 0 <= index[i] < rows:
                     found = i
                     break
     return found
 
 
-def check_mapping(const int32_t[::1] mapping, int64_t rows):
+def check_mapping(mapping, int64_t rows, /):
     """The first entry that is neither -1 nor in [0, rows)."""
-    cdef Py_ssize_t i, found = -1
+    cdef Py_ssize_t i, n, found = -1
+    cdef const int32_t *row = <const int32_t *>qn_read(mapping, 4, 0, &n)
     with nogil:
-        for i in range(mapping.shape[0]):
-            if not -1 <= mapping[i] < rows:
+        for i in range(n):
+            if not -1 <= row[i] < rows:
                 found = i
                 break
     return found
 
 
-def check_offsets(const int64_t[::1] offsets, int64_t n):
-    """The first offset that breaks 0 = offsets[0] <= offsets[1] <= ... <= n."""
-    cdef Py_ssize_t i, found = -1
+def check_offsets(offsets, int64_t count, /):
+    """The first offset that breaks 0 = offsets[0] <= offsets[1] <= ... <= count."""
+    cdef Py_ssize_t i, n, found = -1
+    cdef const int64_t *offset = <const int64_t *>qn_read(offsets, 8, 0, &n)
     cdef int64_t before = 0
     with nogil:
-        for i in range(offsets.shape[0]):
-            if offsets[i] < before or offsets[i] > n or (i == 0 and offsets[i] != 0):
+        for i in range(n):
+            if offset[i] < before or offset[i] > count or (i == 0 and offset[i] != 0):
                 found = i
                 break
-            before = offsets[i]
+            before = offset[i]
     return found
 
 
-def bag(const uint8_t[:, ::1] rows, const int64_t[::1] indices, const int64_t[::1] offsets, Py_ssize_t fixed,
-        const float[::1] weights, const int32_t[::1] mapping, float[:, ::1] out, int bits, int threads):
+def bag(rows, indices, offsets, Py_ssize_t fixed, weights, mapping, out, int bits, int threads, /):
     """One bag for each row of `out`.
 
     Bag b has the indices offsets[b] to offsets[b + 1], the last one those to the end where there is no such offset; or,
-    if `fixed` is not negative, the b-th `fixed` indices, and `offsets` is not read. Empty `weights` and `mapping` are
-    none.
+    if `fixed` is not negative, the b-th `fixed` indices, and `offsets` is None. `weights` and `mapping` may be None.
     """
-    cdef Py_ssize_t bags = out.shape[0], b
+    cdef Py_ssize_t packed[2]
+    cdef Py_ssize_t shape[2]
+    cdef Py_ssize_t ends = 0, b
     cdef qn_table table
-    table.rows = NULL
-    table.indices = NULL
-    table.weights = NULL
-    table.mapping = NULL
-    if rows.shape[0]:
-        table.rows = &rows[0, 0]
-    if indices.shape[0]:
-        table.indices = &indices[0]
-    if weights.shape[0]:
-        table.weights = &weights[0]
-    if mapping.shape[0]:
-        table.mapping = &mapping[0]
-    table.stride = rows.shape[1]
-    table.dim = out.shape[1]
-    table.count = indices.shape[0]
+    table.rows = <const uint8_t *>qn_read(rows, 1, 2, packed)
+    table.indices = <const int64_t *>qn_read(indices, 8, 0, &table.count)
+    table.weights = <const float *>qn_read(weights, 4, 0, NULL)
+    table.mapping = <const int32_t *>qn_read(mapping, 4, 0, NULL)
+    cdef const int64_t *offset = <const int64_t *>qn_read(offsets, 8, 0, &ends)
+    cdef float *to = <float *>qn_write(out, 4, 2, shape)
+    table.stride = packed[1]
+    table.dim = shape[1]
     if threads == 1:
         with nogil:
-            for b in range(bags):
-                _bag(&table, offsets, fixed, b, &out[b, 0], bits)
+            for b in range(shape[0]):
+                _bag(&table, offset, ends, fixed, b, to + b * table.dim, bits)
     else:
-        for b in prange(bags, num_threads=threads, nogil=True, schedule="static"):
-            _bag(&table, offsets, fixed, b, &out[b, 0], bits)
+        for b in prange(shape[0], num_threads=threads, nogil=True, schedule="static"):
+            _bag(&table, offset, ends, fixed, b, to + b * table.dim, bits)
 
 
-cdef inline void _bag(const qn_table* table, const int64_t[::1] offsets, Py_ssize_t fixed, Py_ssize_t b, float* out,
-                      int bits) noexcept nogil:
+cdef inline void _bag(const qn_table* table, const int64_t *offsets, Py_ssize_t ends, Py_ssize_t fixed, Py_ssize_t b,
+                      float* out, int bits) noexcept nogil:
     if fixed < 0:
-        qn_bag(bits, table, offsets[b], offsets[b + 1] if b + 1 < offsets.shape[0] else table.count, out)
+        qn_bag(bits, table, offsets[b], offsets[b + 1] if b + 1 < ends else table.count, out)
     else:
         qn_bag(bits, table, b * fixed, (b + 1) * fixed, out)

@@ -6,11 +6,12 @@ Computes
                 y" = y' | max(y', 0) | y' > 0 ? y' : y' * slope | tanh(y')
                 out = rule QT of y" in numerics.h, quint8
 
-Layout: flat arrays in the same order.
+Layout: arrays in the same order.
 Exactness: every step in float32 with one rounding; tanh in float64, rounded once. Integers of torch's onednn engine.
 Parallel: over elements.
 """
 from cython.parallel cimport prange
+from arrays cimport qn_read, qn_write
 from numerics cimport cut, int32_t, qn_ds, qn_qt, qn_tanh64, uint8_t
 
 cdef extern from "simd.h" nogil:
@@ -31,30 +32,34 @@ LEAKY_RELU = F_LEAKY_RELU
 TANH = F_TANH
 
 
-def finish(int function, const float[::1] y, const uint8_t[::1] q, uint8_t[::1] out, double scale, int32_t zero_point,
-           double slope, double out_scale, int32_t out_zero_point, int threads):
-    """`q` is the addend with its scale and zero point; without elements there is none."""
-    cdef Py_ssize_t n = y.shape[0]
+def finish(int function, y, q, out, double scale, int32_t zero_point, double slope, double out_scale,
+           int32_t out_zero_point, int threads, /):
+    """`q` is the addend with its scale and zero point, or None."""
+    cdef Py_ssize_t n
+    cdef const float *x = <const float *>qn_read(y, 4, 0, &n)
+    cdef const uint8_t *addend = <const uint8_t *>qn_read(q, 1, 0, NULL)
+    cdef uint8_t *to = <uint8_t *>qn_write(out, 1, 0, NULL)
     cdef int t
     if threads == 1:
         with nogil:
-            _finish(function, y, q, out, 0, n, <float>scale, zero_point, <float>slope, <float>out_scale, out_zero_point)
+            _finish(function, x, addend, to, 0, n, <float>scale, zero_point, <float>slope, <float>out_scale,
+                    out_zero_point)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _finish(function, y, q, out, cut(n, t, threads, 64), cut(n, t + 1, threads, 64), <float>scale, zero_point,
-                    <float>slope, <float>out_scale, out_zero_point)
+            _finish(function, x, addend, to, cut(n, t, threads, 64), cut(n, t + 1, threads, 64), <float>scale,
+                    zero_point, <float>slope, <float>out_scale, out_zero_point)
 
 
-cdef void _finish(int function, const float[::1] y, const uint8_t[::1] q, uint8_t[::1] out, Py_ssize_t start,
-                  Py_ssize_t stop, float s, int32_t z, float slope, float out_scale, int32_t zo) noexcept nogil:
+cdef void _finish(int function, const float *y, const uint8_t *q, uint8_t *out, Py_ssize_t start, Py_ssize_t stop,
+                  float s, int32_t z, float slope, float out_scale, int32_t zo) noexcept nogil:
     cdef float inv = <float>1.0 / out_scale
     cdef float v[PART]
     cdef const float *x
     cdef Py_ssize_t i, n
     while start < stop:
         n = min(stop - start, <Py_ssize_t>PART)
-        x = &y[start]
-        if q.shape[0]:
+        x = y + start
+        if q != NULL:
             for i in range(n):
                 v[i] = x[i] + qn_ds(q[start + i], s, z)
             x = v
@@ -69,6 +74,6 @@ cdef void _finish(int function, const float[::1] y, const uint8_t[::1] q, uint8_
                 v[i] = <float>qn_tanh64(x[i])
         if function != F_NONE:
             x = v
-        for i in range(qn_quantize_bytes(x, &out[start], n, inv, <float>zo, 0), n):
+        for i in range(qn_quantize_bytes(x, out + start, n, inv, <float>zo, 0), n):
             out[start + i] = <uint8_t>qn_qt(x[i], inv, <float>zo, 0, 255)
         start += n

@@ -12,8 +12,8 @@ Computes, with r the step of one axis in input elements per output element
                src = f32(r*f32(o)) with align_corners, else max(f32(f32(r*f32(o+0.5)) - 0.5), 0), or the same with one
                fma where the image is channels-last
 
-Layout: input and output are flat arrays of images (N, D, H, W, C) or (N, H, W, C) with C innermost. A contiguous tensor
-comes with its channels as images of one channel.
+Layout: input and output are images (N, D, H, W, C) or (N, H, W, C) with C innermost. A contiguous tensor comes with its
+channels as images of one channel.
 Exactness: torch's integers.
 Parallel: over output rows (n, d, h). Bilinear keeps the two input rows that it interpolated last, so a row costs its
 horizontal step once; it goes through strips of columns for which they stay in the first-level cache.
@@ -23,7 +23,8 @@ from libc.math cimport floorf
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
-from numerics cimport aligned, cut, flip, int32_t, qint_t, qn_fma, qn_qs32, qn_rne_clamp
+from arrays cimport QN_INT8, QN_INT32, QN_UINT8, qn_read, qn_type, qn_write
+from numerics cimport aligned, cut, flip, int8_t, int32_t, qint_t, qn_fma, qn_qs32, qn_rne_clamp
 
 cdef extern from "simd.h" nogil:
     void qn_copy_rows(const uint8_t* x, Py_ssize_t x_step, uint8_t* out, Py_ssize_t out_step, Py_ssize_t rows,
@@ -55,29 +56,40 @@ cdef void *_scratch(size_t size) except NULL:
 
 # ---- nearest ------------------------------------------------------------------------------------------------------
 
-def nearest(const qint_t[::1] x, qint_t[::1] out, tuple size, tuple out_size, Py_ssize_t channels, tuple rates,
-            bint exact, int threads):
+def nearest(x, out, tuple size, tuple out_size, Py_ssize_t channels, tuple rates, bint exact, int threads, /):
     """Sizes and rates are of (D, H, W)."""
+    cdef int bytes = 4 if qn_type(out) == QN_INT32 else 1
+    cdef Py_ssize_t n
+    cdef void* first = qn_read(x, bytes, 0, NULL)
+    cdef void* to = qn_write(out, bytes, 0, &n)
     cdef Images s
     s.in_depth, s.in_height, s.in_width = size
     s.depth, s.height, s.width = out_size
     s.channels = channels
-    cdef Py_ssize_t rows = out.shape[0] // (s.width * channels)
+    cdef Py_ssize_t rows = n // (s.width * channels)
     cdef float rd, rh, rw
     rd, rh, rw = rates
     cdef int64_t* index = <int64_t*>_scratch((s.depth + s.height + s.width) * sizeof(int64_t))
-    cdef int t
     with nogil:
         _nearest_index(index, s.depth, s.in_depth, rd, exact)
         _nearest_index(index + s.depth, s.height, s.in_height, rh, exact)
         _nearest_index(index + s.depth + s.height, s.width, s.in_width, rw, exact)
+    if bytes == 1:
+        _nearest(<const uint8_t*>first, <uint8_t*>to, s, index, rows, threads)
+    else:
+        _nearest(<const int32_t*>first, <int32_t*>to, s, index, rows, threads)
+    free(index)
+
+
+cdef void _nearest(const qint_t* x, qint_t* out, Images s, const int64_t* index, Py_ssize_t rows,
+                   int threads) noexcept:
+    cdef int t
     if threads == 1:
         with nogil:
-            _nearest_rows(&x[0], &out[0], s, index, 0, rows)
+            _nearest_rows(x, out, s, index, 0, rows)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _nearest_rows(&x[0], &out[0], s, index, cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1))
-    free(index)
+            _nearest_rows(x, out, s, index, cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1))
 
 
 cdef void _nearest_index(int64_t* index, Py_ssize_t n, Py_ssize_t size, float rate, bint exact) noexcept nogil:
@@ -137,16 +149,19 @@ cdef struct Plan:
     int32_t hi
 
 
-def bilinear(const qint_t[::1] x, qint_t[::1] out, tuple size, tuple out_size, Py_ssize_t channels, tuple rates,
-             bint align_corners, bint channels_last, Py_ssize_t split, int32_t zero_point, int32_t lo, int32_t hi,
-             int threads):
+def bilinear(x, out, tuple size, tuple out_size, Py_ssize_t channels, tuple rates, bint align_corners,
+             bint channels_last, Py_ssize_t split, int32_t zero_point, int32_t lo, int32_t hi, int threads, /):
     """Sizes and rates are of (H, W)."""
+    cdef int type = qn_type(out), bytes = 4 if type == QN_INT32 else 1
+    cdef Py_ssize_t n
+    cdef void* first = qn_read(x, bytes, 0, NULL)
+    cdef void* to = qn_write(out, bytes, 0, &n)
     cdef Images s
     s.in_height, s.in_width = size
     s.height, s.width = out_size
     s.channels = channels
     s.in_depth = s.depth = 1
-    cdef Py_ssize_t row = s.width * channels, rows = out.shape[0] // row, i
+    cdef Py_ssize_t row = s.width * channels, rows = n // row, i
     cdef float rh, rw
     rh, rw = rates
     # source positions, then weights, then for each thread three rows, the wider of input and output, and room to align
@@ -158,7 +173,6 @@ def bilinear(const qint_t[::1] x, qint_t[::1] out, tuple size, tuple out_size, P
     cdef float* scratch = weight + positions
     cdef uint8_t* rest = <uint8_t*>(scratch + threads * step)
     cdef Plan plan = Plan(s, index, weight, NULL, channels_last, split, zero_point, lo, hi)
-    cdef int t
     with nogil:
         if 0 < split < channels:
             for i in range(row):
@@ -166,14 +180,25 @@ def bilinear(const qint_t[::1] x, qint_t[::1] out, tuple size, tuple out_size, P
             plan.rest = rest
         _sources(index, weight, s.height, s.in_height, rh, align_corners, channels_last)
         _sources(index + s.height, weight + s.height, s.width, s.in_width, rw, align_corners, channels_last)
+    if type == QN_UINT8:
+        _bilinear(<const uint8_t*>first, <uint8_t*>to, scratch, step, plan, rows, threads)
+    elif type == QN_INT8:
+        _bilinear(<const int8_t*>first, <int8_t*>to, scratch, step, plan, rows, threads)
+    else:
+        _bilinear(<const int32_t*>first, <int32_t*>to, scratch, step, plan, rows, threads)
+    free(index)
+
+
+# Each thread has `step` floats of the scratch.
+cdef void _bilinear(const qint_t* x, qint_t* out, float* scratch, Py_ssize_t step, Plan plan, Py_ssize_t rows,
+                    int threads) noexcept:
+    cdef int t
     if threads == 1:
         with nogil:
-            _bilinear_rows(&x[0], &out[0], scratch, plan, 0, rows)
+            _bilinear_rows(x, out, scratch, plan, 0, rows)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _bilinear_rows(&x[0], &out[0], scratch + t * step, plan, cut(rows, t, threads, 1),
-                           cut(rows, t + 1, threads, 1))
-    free(index)
+            _bilinear_rows(x, out, scratch + t * step, plan, cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1))
 
 
 cdef void _sources(int64_t* index, float* weight, Py_ssize_t n, Py_ssize_t size, float rate, bint align_corners,

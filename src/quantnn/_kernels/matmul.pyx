@@ -14,6 +14,7 @@ AVX2 or AVX-512, unless there is a single row or column.
 Parallel: over panels, then over blocks of rows.
 """
 from cython.parallel cimport prange
+from arrays cimport QN_UINT8, qn_read, qn_read_strided, qn_type, qn_write
 from numerics cimport cut, int8_t, int32_t, qn_ds, qn_qt, uint8_t
 
 cdef extern from "simd.h" nogil:
@@ -35,58 +36,103 @@ ctypedef fused byte_t:
     int8_t
 
 
-def matmul(const byte_t[:, :, :] a, const byte_t[:, :, :] b, byte_t[:, :, ::1] out, const Py_ssize_t[:, ::1] which,
-           float[::1] panels, float[:, ::1] rows, double scale_a, int32_t za, double scale_b, int32_t zb,
-           double out_scale, int32_t zo, int32_t lo, int32_t hi, int threads):
-    cdef Py_ssize_t across = (b.shape[2] + WIDE - 1) // WIDE, down = (a.shape[1] + TALL - 1) // TALL
-    cdef Py_ssize_t packs = b.shape[0] * across, blocks = out.shape[0] * down
-    cdef float sa = <float>scale_a, sb = <float>scale_b, inv = <float>1.0 / <float>out_scale
+# Matrices of bytes, as they lie: how many of how many rows and columns, and the distances between these.
+cdef struct Stack:
+    Py_ssize_t[3] shape
+    Py_ssize_t[3] step
+
+
+cdef struct Sizes:
+    Py_ssize_t products
+    Py_ssize_t down     # blocks of rows of a product
+    Py_ssize_t across   # panels of a matrix
+
+
+# How one operand becomes floats, or floats the result.
+cdef struct Scaling:
+    float by
+    int32_t zero_point
+    int32_t lo
+    int32_t hi
+
+
+def matmul(a, b, out, which, panels, rows, double scale_a, int32_t za, double scale_b, int32_t zb, double out_scale,
+           int32_t zo, int32_t lo, int32_t hi, int threads, /):
+    cdef Stack x, y
+    cdef Py_ssize_t[2] pairs
+    cdef Sizes n
+    cdef int t = qn_type(out)
+    cdef void *first = qn_read_strided(a, 1, 3, x.shape, x.step)
+    cdef void *second = qn_read_strided(b, 1, 3, y.shape, y.step)
+    cdef void *to = qn_write(out, 1, 0, NULL)
+    cdef const Py_ssize_t *chosen = <const Py_ssize_t *>qn_read(which, sizeof(Py_ssize_t), 2, pairs)
+    cdef float *packed = <float *>qn_write(panels, 4, 0, NULL)
+    cdef float *floats = <float *>qn_write(rows, 4, 0, NULL)
+    cdef Scaling sa = Scaling(<float>scale_a, za, 0, 0), sb = Scaling(<float>scale_b, zb, 0, 0)
+    cdef Scaling so = Scaling(<float>1.0 / <float>out_scale, zo, lo, hi)
+    n.products = pairs[1]
+    n.down = (x.shape[1] + TALL - 1) // TALL
+    n.across = (y.shape[2] + WIDE - 1) // WIDE
+    if t == QN_UINT8:
+        _matmul(<const uint8_t *>first, x, <const uint8_t *>second, y, <uint8_t *>to, chosen, n, packed, floats, sa, sb,
+                so, threads)
+    else:
+        _matmul(<const int8_t *>first, x, <const int8_t *>second, y, <int8_t *>to, chosen, n, packed, floats, sa, sb,
+                so, threads)
+
+
+cdef void _matmul(const byte_t *a, Stack x, const byte_t *b, Stack y, byte_t *out, const Py_ssize_t *which, Sizes n,
+                  float *panels, float *rows, Scaling sa, Scaling sb, Scaling so, int threads) noexcept:
+    cdef Py_ssize_t packs = y.shape[0] * n.across, blocks = n.products * n.down
     cdef int t
     if threads == 1:
         with nogil:
-            _pack(b, &panels[0], across, 0, packs, sb, zb)
-            _blocks(a, out, which, &panels[0], &rows[0, 0], down, across, 0, blocks, sa, za, inv, zo, lo, hi)
+            _pack(b, y, panels, n.across, 0, packs, sb)
+            _blocks(a, x, y.shape[2], out, which, panels, rows, n, 0, blocks, sa, so)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _pack(b, &panels[0], across, cut(packs, t, threads, 1), cut(packs, t + 1, threads, 1), sb, zb)
+            _pack(b, y, panels, n.across, cut(packs, t, threads, 1), cut(packs, t + 1, threads, 1), sb)
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _blocks(a, out, which, &panels[0], &rows[t, 0], down, across, cut(blocks, t, threads, 1),
-                    cut(blocks, t + 1, threads, 1), sa, za, inv, zo, lo, hi)
+            _blocks(a, x, y.shape[2], out, which, panels, rows + t * TALL * x.shape[2], n, cut(blocks, t, threads, 1),
+                    cut(blocks, t + 1, threads, 1), sa, so)
 
 
-cdef void _pack(const byte_t[:, :, :] b, float* panels, Py_ssize_t across, Py_ssize_t start, Py_ssize_t stop, float s,
-                int32_t z) noexcept nogil:
-    cdef Py_ssize_t p, k, c, matrix, first, width, n = b.shape[1]
-    cdef float* to
+cdef void _pack(const byte_t *b, Stack y, float *panels, Py_ssize_t across, Py_ssize_t start, Py_ssize_t stop,
+                Scaling s) noexcept nogil:
+    cdef Py_ssize_t p, k, c, first, width, n = y.shape[1]
+    cdef const byte_t *row
+    cdef float *to
     for p in range(start, stop):
-        matrix = p // across
         first = p % across * WIDE
-        width = b.shape[2] - first if b.shape[2] - first < WIDE else WIDE
+        width = y.shape[2] - first if y.shape[2] - first < WIDE else WIDE
         for k in range(n):
+            row = b + p // across * y.step[0] + k * y.step[1] + first * y.step[2]
             to = panels + (p * n + k) * WIDE
             for c in range(width):
-                to[c] = qn_ds(b[matrix, k, first + c], s, z)
+                to[c] = qn_ds(row[c * y.step[2]], s.by, s.zero_point)
             for c in range(width, WIDE):
                 to[c] = 0.0
 
 
-cdef void _blocks(const byte_t[:, :, :] a, byte_t[:, :, ::1] out, const Py_ssize_t[:, ::1] which, const float* panels,
-                  float* rows, Py_ssize_t down, Py_ssize_t across, Py_ssize_t start, Py_ssize_t stop, float s, int32_t z,
-                  float inv, int32_t zo, int32_t lo, int32_t hi) noexcept nogil:
-    cdef Py_ssize_t block, i, p, r, k, c, product, first, width, part, n = a.shape[2]
+cdef void _blocks(const byte_t *a, Stack x, Py_ssize_t columns, byte_t *out, const Py_ssize_t *which,
+                  const float *panels, float *rows, Sizes sizes, Py_ssize_t start, Py_ssize_t stop, Scaling sa,
+                  Scaling so) noexcept nogil:
+    cdef Py_ssize_t block, p, r, k, c, product, first, width, part, n = x.shape[2]
     cdef int height
-    cdef const float* panel
+    cdef const byte_t *row
+    cdef const float *panel
+    cdef byte_t *to
     cdef float[TILE] total
     for block in range(start, stop):
-        product = block // down
-        first = block % down * TALL
-        height = <int>(out.shape[1] - first if out.shape[1] - first < TALL else TALL)
-        i = which[0, product]
+        product = block // sizes.down
+        first = block % sizes.down * TALL
+        height = <int>(x.shape[1] - first if x.shape[1] - first < TALL else TALL)
         for r in range(height):
+            row = a + which[product] * x.step[0] + (first + r) * x.step[1]
             for k in range(n):
-                rows[r * n + k] = qn_ds(a[i, first + r, k], s, z)
-        for p in range(across):
-            panel = panels + (which[1, product] * across + p) * n * WIDE
+                rows[r * n + k] = qn_ds(row[k * x.step[2]], sa.by, sa.zero_point)
+        for p in range(sizes.across):
+            panel = panels + (which[sizes.products + product] * sizes.across + p) * n * WIDE
             k = 0
             while True:
                 part = n - k
@@ -96,7 +142,8 @@ cdef void _blocks(const byte_t[:, :, :] a, byte_t[:, :, ::1] out, const Py_ssize
                 k += part
                 if k == n:
                     break
-            width = out.shape[2] - p * WIDE if out.shape[2] - p * WIDE < WIDE else WIDE
+            width = columns - p * WIDE if columns - p * WIDE < WIDE else WIDE
             for r in range(height):
+                to = out + (product * x.shape[1] + first + r) * columns + p * WIDE
                 for c in range(width):
-                    out[product, first + r, p * WIDE + c] = <byte_t>qn_qt(total[r * WIDE + c], inv, <float>zo, lo, hi)
+                    to[c] = <byte_t>qn_qt(total[r * WIDE + c], so.by, <float>so.zero_point, so.lo, so.hi)

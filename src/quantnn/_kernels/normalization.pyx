@@ -29,10 +29,12 @@ from libc.math cimport fabsf, sqrt, sqrtf
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
+from arrays cimport QN_INT8, QN_INT32, QN_UINT8, qn_read, qn_type, qn_write
 from numerics cimport (
     aligned,
     cut,
     flip,
+    int8_t,
     int32_t,
     int64_t,
     qint_t,
@@ -98,11 +100,19 @@ cdef class Vectors:
     Only a batch norm has statistics.
     """
 
-    cdef const float[::1] weight, bias, mean, var
+    cdef Py_ssize_t size
+    cdef const float* weight
+    cdef const float* bias
+    cdef const float* mean
+    cdef const float* var
+    cdef tuple arrays  # to which these point
 
-    def __cinit__(self, const float[::1] weight, const float[::1] bias, const float[::1] mean=None,
-                  const float[::1] var=None):
-        self.weight, self.bias, self.mean, self.var = weight, bias, mean, var
+    def __cinit__(self, weight, bias, mean=None, var=None, /):
+        self.arrays = weight, bias, mean, var
+        self.weight = <const float*>qn_read(weight, 4, 0, &self.size)
+        self.bias = <const float*>qn_read(bias, 4, 0, NULL)
+        self.mean = <const float*>qn_read(mean, 4, 0, NULL)
+        self.var = <const float*>qn_read(var, 4, 0, NULL)
 
 
 cdef void *_scratch(size_t size) except NULL:
@@ -158,31 +168,43 @@ cdef inline int32_t _any_qs(float y, Output o) noexcept nogil:
 # ---- batch norm -----------------------------------------------------------------------------------------------------
 
 
-def batch_norm(const qint_t[::1] x, qint_t[::1] out, Vectors v, double eps, double scale, double out_scale,
-               Py_ssize_t row, int32_t z, int32_t zo, int32_t lo, int32_t hi, int threads):
+def batch_norm(x, out, Vectors v, double eps, double scale, double out_scale, Py_ssize_t row, int32_t z, int32_t zo,
+               int32_t lo, int32_t hi, int threads, /):
     """A row of `row` elements is one pixel, or several whole pixels of a few channels."""
-    cdef Py_ssize_t n = x.shape[0], step = (row + 15) // 16 * 16
+    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef Py_ssize_t n, step = (row + 15) // 16 * 16
+    cdef void *first = qn_read(x, size, 0, &n)
+    cdef void *to = qn_write(out, size, 0, NULL)
     cdef void *block = _scratch(2 * step * sizeof(float))
     cdef float* alpha = aligned(<float*>block)
     cdef float* beta = alpha + step
     cdef Output o = Output(1, zo, lo, hi)
     cdef bint small
-    cdef int t
     _batch_norm_parameters(v, <float>eps, scale, out_scale, alpha, beta, row)
     small = _is_small(512 * _largest(alpha, row) + _largest(beta, row), o)
+    if t == QN_UINT8:
+        _batch_norms(<const uint8_t*>first, <uint8_t*>to, alpha, beta, row, n, small, z, o, threads)
+    elif t == QN_INT8:
+        _batch_norms(<const int8_t*>first, <int8_t*>to, alpha, beta, row, n, small, z, o, threads)
+    else:
+        _batch_norms(<const int32_t*>first, <int32_t*>to, alpha, beta, row, n, small, z, o, threads)
+    free(block)
+
+
+cdef void _batch_norms(const qint_t* x, qint_t* out, const float* alpha, const float* beta, Py_ssize_t row,
+                       Py_ssize_t n, bint small, int32_t z, Output o, int threads) noexcept:
+    cdef int t
     if threads == 1:
         with nogil:
-            _batch_norm(&x[0], &out[0], alpha, beta, row, 0, n, small, z, o)
+            _batch_norm(x, out, alpha, beta, row, 0, n, small, z, o)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _batch_norm(&x[0], &out[0], alpha, beta, row, cut(n, t, threads, row), cut(n, t + 1, threads, row), small,
-                        z, o)
-    free(block)
+            _batch_norm(x, out, alpha, beta, row, cut(n, t, threads, row), cut(n, t + 1, threads, row), small, z, o)
 
 
 cdef void _batch_norm_parameters(Vectors v, float eps, double scale, double out_scale, float* alpha, float* beta,
                                  Py_ssize_t row) noexcept nogil:
-    cdef Py_ssize_t c, channels = v.weight.shape[0]
+    cdef Py_ssize_t c, channels = v.size
     cdef float iv, t
     for c in range(channels):
         t = v.var[c] + eps
@@ -266,20 +288,35 @@ cdef void _statistics(Sums* total, Py_ssize_t n, float scale, int32_t z, double 
 # ---- layer norm -----------------------------------------------------------------------------------------------------
 
 
-def layer_norm(const qint_t[::1] x, qint_t[::1] out, Vectors v, float scale, int32_t z, double eps, float inv,
-               int32_t zo, int32_t lo, int32_t hi, int threads):
-    cdef Py_ssize_t n = v.weight.shape[0], rows = x.shape[0] // n
+def layer_norm(x, out, Vectors v, float scale, int32_t z, double eps, float inv, int32_t zo, int32_t lo, int32_t hi,
+               int threads, /):
+    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef Py_ssize_t n
+    cdef void *first = qn_read(x, size, 0, &n)
+    cdef void *to = qn_write(out, size, 0, NULL)
+    cdef Py_ssize_t rows = n // v.size
     cdef Output o = Output(inv, zo, lo, hi)
-    cdef const float* weight = &v.weight[0]
-    cdef const float* bias = &v.bias[0]
+    if t == QN_UINT8:
+        _rows(<const uint8_t*>first, <uint8_t*>to, rows, v, scale, z, eps, o, threads)
+    elif t == QN_INT8:
+        _rows(<const int8_t*>first, <int8_t*>to, rows, v, scale, z, eps, o, threads)
+    else:
+        _rows(<const int32_t*>first, <int32_t*>to, rows, v, scale, z, eps, o, threads)
+
+
+cdef void _rows(const qint_t* x, qint_t* out, Py_ssize_t rows, Vectors v, float scale, int32_t z, double eps,
+                Output o, int threads) noexcept:
+    cdef Py_ssize_t n = v.size
+    cdef const float* weight = v.weight
+    cdef const float* bias = v.bias
     cdef float largest_weight = _largest(weight, n), largest_bias = _largest(bias, n)
     cdef int t
     if threads == 1:
         with nogil:
-            _layer_norms(&x[0], &out[0], 0, rows, n, weight, bias, largest_weight, largest_bias, scale, z, eps, o)
+            _layer_norms(x, out, 0, rows, n, weight, bias, largest_weight, largest_bias, scale, z, eps, o)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _layer_norms(&x[0], &out[0], cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1), n, weight, bias,
+            _layer_norms(x, out, cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1), n, weight, bias,
                          largest_weight, largest_bias, scale, z, eps, o)
 
 
@@ -343,19 +380,38 @@ cdef void _layer_norm(const qint_t* x, qint_t* out, Py_ssize_t n, const float* w
 # ---- group norm, contiguous -----------------------------------------------------------------------------------------
 
 
-def group_norm(const qint_t[::1] x, qint_t[::1] out, Vectors v, Py_ssize_t inner, Py_ssize_t groups, float scale,
-               int32_t z, double eps, float inv, int32_t zo, int32_t lo, int32_t hi, int threads):
-    cdef Py_ssize_t per_group = v.weight.shape[0] // groups, size = per_group * inner, tasks = x.shape[0] // size, r, c
+def group_norm(x, out, Vectors v, Py_ssize_t inner, Py_ssize_t groups, float scale, int32_t z, double eps, float inv,
+               int32_t zo, int32_t lo, int32_t hi, int threads, /):
+    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef Py_ssize_t n
+    cdef void *first = qn_read(x, size, 0, &n)
+    cdef void *to = qn_write(out, size, 0, NULL)
+    cdef Py_ssize_t channels = v.size // groups, tasks = n // (channels * inner)
     cdef Output o = Output(inv, zo, lo, hi)
+    if t == QN_UINT8:
+        _groups(<const uint8_t*>first, <uint8_t*>to, tasks, v.weight, v.bias, groups, channels, inner, scale, z, eps, o,
+                threads)
+    elif t == QN_INT8:
+        _groups(<const int8_t*>first, <int8_t*>to, tasks, v.weight, v.bias, groups, channels, inner, scale, z, eps, o,
+                threads)
+    else:
+        _groups(<const int32_t*>first, <int32_t*>to, tasks, v.weight, v.bias, groups, channels, inner, scale, z, eps, o,
+                threads)
+
+
+cdef void _groups(const qint_t* x, qint_t* out, Py_ssize_t tasks, const float* weight, const float* bias,
+                  Py_ssize_t groups, Py_ssize_t channels, Py_ssize_t inner, float scale, int32_t z, double eps,
+                  Output o, int threads) noexcept:
+    cdef Py_ssize_t size = channels * inner, r, c
     if threads == 1:
         with nogil:
             for r in range(tasks):
-                c = r % groups * per_group
-                _group_norm(&x[r * size], &out[r * size], &v.weight[c], &v.bias[c], per_group, inner, scale, z, eps, o)
+                c = r % groups * channels
+                _group_norm(x + r * size, out + r * size, weight + c, bias + c, channels, inner, scale, z, eps, o)
     else:
         for r in prange(tasks, num_threads=threads, nogil=True, schedule="static"):
-            c = r % groups * per_group
-            _group_norm(&x[r * size], &out[r * size], &v.weight[c], &v.bias[c], per_group, inner, scale, z, eps, o)
+            c = r % groups * channels
+            _group_norm(x + r * size, out + r * size, weight + c, bias + c, channels, inner, scale, z, eps, o)
 
 
 cdef void _group_norm(const qint_t* x, qint_t* out, const float* weight, const float* bias, Py_ssize_t channels,
@@ -394,40 +450,59 @@ cdef struct Images:
     int64_t* sums
 
 
-def group_norm_last(const qint_t[::1] x, qint_t[::1] out, Vectors v, Py_ssize_t pixels, Py_ssize_t groups,
-                    Py_ssize_t row, bint weighted, Py_ssize_t run, Py_ssize_t vectors, float scale, int32_t z,
-                    double eps, float inv, int32_t zo, int32_t lo, int32_t hi, int threads):
+def group_norm_last(x, out, Vectors v, Py_ssize_t pixels, Py_ssize_t groups, Py_ssize_t row, bint weighted,
+                    Py_ssize_t run, Py_ssize_t vectors, float scale, int32_t z, double eps, float inv, int32_t zo,
+                    int32_t lo, int32_t hi, int threads, /):
     """Channels are taken in runs of `run`; of each run the first `vectors` are quantized by QV, the rest by QS.
 
     The factors and offsets of all channels are held row/C times over, so that as many pixels make one row. If there is
     more than one, run is `row` and all of it is quantized alike.
     """
-    cdef Py_ssize_t channels = v.weight.shape[0], size = pixels * channels, count = x.shape[0] // size
-    cdef Py_ssize_t parts = (threads + count - 1) // count, tasks = count * parts, step = (row + 15) // 16 * 16, r
-    cdef void *block = _scratch(2 * count * step * sizeof(float) + 3 * tasks * channels * sizeof(int64_t))
+    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef Py_ssize_t n
+    cdef void *first = qn_read(x, size, 0, &n)
+    cdef void *to = qn_write(out, size, 0, NULL)
+    cdef Py_ssize_t channels = v.size, count = n // (pixels * channels), parts = (threads + count - 1) // count
+    cdef Py_ssize_t step = (row + 15) // 16 * 16
+    cdef void *block = _scratch(2 * count * step * sizeof(float) + 3 * count * parts * channels * sizeof(int64_t))
     cdef float* factor = aligned(<float*>block)
     cdef float* offset = factor + count * step
     cdef Images images = Images(pixels, channels, groups, parts, <int64_t*>(offset + count * step))
     cdef Output o = Output(inv, zo, lo, hi)
+    if t == QN_UINT8:
+        _images(<const uint8_t*>first, <uint8_t*>to, count, v, images, factor, offset, step, row, weighted, run,
+                vectors, scale, z, eps, o, threads)
+    elif t == QN_INT8:
+        _images(<const int8_t*>first, <int8_t*>to, count, v, images, factor, offset, step, row, weighted, run, vectors,
+                scale, z, eps, o, threads)
+    else:
+        _images(<const int32_t*>first, <int32_t*>to, count, v, images, factor, offset, step, row, weighted, run,
+                vectors, scale, z, eps, o, threads)
+    free(block)
+
+
+cdef void _images(const qint_t* x, qint_t* out, Py_ssize_t count, Vectors v, Images images, float* factor,
+                  float* offset, Py_ssize_t step, Py_ssize_t row, bint weighted, Py_ssize_t run, Py_ssize_t vectors,
+                  float scale, int32_t z, double eps, Output o, int threads) noexcept:
+    cdef Py_ssize_t parts = images.parts, tasks = count * parts, r
     if threads == 1:
         with nogil:
             for r in range(tasks):
-                _sums_last(&x[0], images, r // parts, r % parts)
+                _sums_last(x, images, r // parts, r % parts)
             for r in range(count):
                 _factors_last(v, images, r, factor + r * step, offset + r * step, row, weighted, scale, z, eps)
             for r in range(tasks):
-                _affine_last(&x[0], &out[0], images, r // parts, r % parts, factor + r // parts * step,
+                _affine_last(x, out, images, r // parts, r % parts, factor + r // parts * step,
                              offset + r // parts * step, row, run, vectors, z, o)
     else:
         for r in prange(tasks, num_threads=threads, nogil=True, schedule="static"):
-            _sums_last(&x[0], images, r // parts, r % parts)
+            _sums_last(x, images, r // parts, r % parts)
         with nogil:
             for r in range(count):
                 _factors_last(v, images, r, factor + r * step, offset + r * step, row, weighted, scale, z, eps)
         for r in prange(tasks, num_threads=threads, nogil=True, schedule="static"):
-            _affine_last(&x[0], &out[0], images, r // parts, r % parts, factor + r // parts * step,
+            _affine_last(x, out, images, r // parts, r % parts, factor + r // parts * step,
                          offset + r // parts * step, row, run, vectors, z, o)
-    free(block)
 
 
 # Where a part of an image begins, and the part before it ends.

@@ -10,6 +10,7 @@
 from libc.stdint cimport int8_t, int32_t, uint8_t, uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
+from arrays cimport qn_read, qn_write
 
 cdef extern from "simd.h" nogil:
     enum:
@@ -20,6 +21,7 @@ cdef extern from "simd.h" nogil:
         QN_NARROW
         QN_FEW_ROWS
         QN_RESULT
+        QN_PAIRS
     ctypedef struct qn_panel:
         const int8_t *weights
         const int32_t *offset
@@ -41,6 +43,7 @@ cdef extern from "simd.h" nogil:
     void qn_tiles(qn_work *work, int nv, Py_ssize_t count, const qn_panel *p, const uint8_t *const *rows,
                   Py_ssize_t stride, Py_ssize_t even, Py_ssize_t lead, Py_ssize_t width, const int32_t *sums,
                   uint8_t *out, Py_ssize_t out_stride) noexcept
+    void qn_pair(const qn_panel *p, const uint8_t *x, Py_ssize_t far, const int32_t *sums, uint8_t *out) noexcept
     void qn_depthwise(const qn_panel *p, const uint8_t *const *rows, Py_ssize_t step, Py_ssize_t count,
                       const int32_t *sums, uint8_t *out, Py_ssize_t out_step) noexcept
 
@@ -88,10 +91,10 @@ cdef class Packed:
     cdef float *bias
     cdef dict cache
 
-    def __cinit__(self, const int8_t[::1] w, Py_ssize_t groups, Py_ssize_t n, Py_ssize_t taps, Py_ssize_t c,
-                  const float[::1] scale, const int32_t[::1] zero_point, const float[::1] bias, bint per_channel,
-                  Py_ssize_t most=QN_NV, Py_ssize_t k=-1):
-        """w: the elements of (groups * n, taps, c); scale, zero_point: one per column; bias may be None."""
+    cdef int fill(self, const int8_t *w, Py_ssize_t groups, Py_ssize_t n, Py_ssize_t taps, Py_ssize_t c,
+                  const float *scale, const int32_t *zero_point, const float *bias, bint per_channel, Py_ssize_t most,
+                  Py_ssize_t k) except -1:
+        # w: the elements of (groups * n, taps, c); scale, zero_point: one per column; bias may be NULL
         cdef Py_ssize_t g, j, i, p
         cdef int32_t s
         self.groups = groups
@@ -99,13 +102,13 @@ cdef class Packed:
         self.taps = taps
         self.c = c
         self.per_channel = per_channel
-        self.has_bias = bias is not None
+        self.has_bias = bias != NULL
         self.cache = {}
         self.k4 = qn_padded(self.c) // 4
         self.vectors = (self.n + QN_LANES - 1) // QN_LANES
         self.panels = (self.vectors + most - 1) // most
         self.width = self.vectors * QN_LANES
-        self.k = taps * c if k < 0 else k
+        self.k = k
         p = groups * self.width
         self.memory = Memory(p * self.taps * self.k4 * 4)
         self.weights = <int8_t *>self.memory.data
@@ -123,16 +126,16 @@ cdef class Packed:
                     self.scale[p] = scale[g * self.n + j]
                     self.zw[p] = zero_point[g * self.n + j]
                     any_zero_point |= self.zw[p]
-                    if bias is not None:
+                    if bias != NULL:
                         self.bias[p] = bias[g * self.n + j]
                     s = 0
                     for i in range(taps * c):
                         s = qn_add(s, w[(g * n + j) * taps * c + i])
                     self.sums[p] = s
-            if w.shape[0] > 0:
-                self._move(<int8_t *>&w[0], True)
+            self._move(<int8_t *>w, True)
         if not any_zero_point:
             self.zw = NULL
+        return 0
 
     cdef void _move(self, int8_t *plain, bint pack) noexcept nogil:
         # between (groups * n, taps, c) and the packed block, in either direction
@@ -155,14 +158,17 @@ cdef class Packed:
     cdef inline Py_ssize_t first_vector(self, Py_ssize_t panel) noexcept nogil:
         return self.vectors * panel // self.panels
 
-    cdef inline Py_ssize_t _panel_start(self, Py_ssize_t g, Py_ssize_t first_vector) noexcept nogil:
-        return (g * self.vectors + first_vector) * QN_LANES * 4 * self.taps * self.k4
+    cdef inline Py_ssize_t bytes_of(self, Py_ssize_t vectors) noexcept nogil:
+        return vectors * QN_LANES * 4 * self.taps * self.k4
 
-    def unpack(self, int8_t[::1] w):
+    cdef inline Py_ssize_t _panel_start(self, Py_ssize_t g, Py_ssize_t first_vector) noexcept nogil:
+        return self.bytes_of(g * self.vectors + first_vector)
+
+    def unpack(self, w, /):
         """Write the weights back as the elements of (groups * n, taps, c)."""
-        if w.shape[0] > 0:
-            with nogil:
-                self._move(&w[0], False)
+        cdef int8_t *plain = <int8_t *>qn_write(w, 1, 0, NULL)
+        with nogil:
+            self._move(plain, False)
 
     cpdef Py_ssize_t bytes(self):
         """Size of the packed weights."""
@@ -196,6 +202,16 @@ cdef class Packed:
         p.m = c.m + column
         p.inv = c.inv
         p.columns = min(nv * QN_LANES, self.n - first * QN_LANES)
+
+
+cdef Packed packed(w, Py_ssize_t groups, Py_ssize_t n, Py_ssize_t taps, Py_ssize_t c, scale, zero_point, bias,
+                   bint per_channel):
+    # of arrays; bias may be None
+    cdef Packed made = Packed.__new__(Packed)
+    made.fill(<const int8_t *>qn_read(w, 1, 0, NULL), groups, n, taps, c, <const float *>qn_read(scale, 4, 0, NULL),
+              <const int32_t *>qn_read(zero_point, 4, 0, NULL), <const float *>qn_read(bias, 4, 0, NULL), per_channel,
+              QN_NV, taps * c)
+    return made
 
 
 cdef inline void requantize_columns(Py_ssize_t total, Py_ssize_t k, const int32_t *sums, const int32_t *zw,

@@ -11,16 +11,18 @@ Computes, over a window's elements inside the image
                channels-last             clamp(rne(fma(acc, i, z)))              channels below `split`
                                          clamp(rne(f32(f32(acc*i) + z)))         the others
 
-Layout: images are (N, D, H, W, C) with C innermost. A contiguous (N, C, D, H, W) tensor comes as (N*C, D, H, W, 1).
+Layout: images are (N, D, H, W, C) with C innermost, `shape` and `sizes` those lengths of input and output. A contiguous
+(N, C, D, H, W) tensor comes as (N*C, D, H, W, 1).
 A window of one axis covers o*stride - padding + k*dilation for k < kernel; kernel 0 means an adaptive one, from
 floor(f32(o*in)/out) to ceil(f32((o+1)*in)/out).
 Exactness: torch's integers. Sums are int32 and wrap, except those of contiguous adaptive windows, which are int64.
 Parallel: over output rows (n, d, h).
 """
 from cython.parallel cimport prange
-from libc.math cimport ceilf, floorf
+from libc.math cimport ceilf, floorf, isinf
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
+from arrays cimport QN_INT8, QN_INT32, QN_UINT8, qn_read, qn_type, qn_write
 from numerics cimport cut, flip, int8_t, int32_t, qint_t, qn_add, qn_fma, qn_mul, qn_qs32, qn_rne_clamp, qn_sub
 from numerics cimport int16_t, uint8_t, uint16_t, uint32_t
 
@@ -61,8 +63,28 @@ cdef struct Axis:
     int64_t out       # size of the output
 
 
-cdef Axis _axis(Py_ssize_t size, Py_ssize_t out, int64_t kernel, int64_t stride, int64_t padding,
-                int64_t dilation) noexcept:
+# How many elements lie between one image, plane, row or pixel of the input and the next.
+cdef struct Steps:
+    Py_ssize_t image
+    Py_ssize_t plane
+    Py_ssize_t row
+    Py_ssize_t pixel
+
+
+cdef Steps _steps(Axis d, Axis h, Axis w, Py_ssize_t channels) noexcept:
+    cdef Steps s
+    s.pixel = channels
+    s.row = w.size * s.pixel
+    s.plane = h.size * s.row
+    s.image = d.size * s.plane
+    return s
+
+
+cdef inline Py_ssize_t _at(Steps s, Py_ssize_t n, Py_ssize_t d, Py_ssize_t h, Py_ssize_t w) noexcept nogil:
+    return n * s.image + d * s.plane + h * s.row + w * s.pixel
+
+
+cdef Axis _axis(int64_t size, int64_t out, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) noexcept:
     cdef Axis a
     a.size = size
     a.out = out
@@ -81,19 +103,40 @@ cdef enum:
     SMALL = 9         # taps
 
 
-def max_pool(const item_t[:, :, :, :, ::1] x, item_t[:, :, :, :, ::1] out, item_t[:, ::1] scratch,
-             tuple kernel, tuple stride, tuple padding, tuple dilation, item_t lowest, int threads):
-    cdef Axis d = _axis(x.shape[1], out.shape[1], kernel[0], stride[0], padding[0], dilation[0])
-    cdef Axis h = _axis(x.shape[2], out.shape[2], kernel[1], stride[1], padding[1], dilation[1])
-    cdef Axis w = _axis(x.shape[3], out.shape[3], kernel[2], stride[2], padding[2], dilation[2])
-    cdef Py_ssize_t rows = x.shape[0] * d.out * h.out
+# `scratch` has room for one input row a thread. `lowest` is the least number of the type: -inf for float.
+def max_pool(x, out, scratch, tuple shape, tuple sizes, tuple kernel, tuple stride, tuple padding, tuple dilation,
+             double lowest, int threads, /):
+    cdef Axis d = _axis(shape[1], sizes[1], kernel[0], stride[0], padding[0], dilation[0])
+    cdef Axis h = _axis(shape[2], sizes[2], kernel[1], stride[1], padding[1], dilation[1])
+    cdef Axis w = _axis(shape[3], sizes[3], kernel[2], stride[2], padding[2], dilation[2])
+    cdef Steps steps = _steps(d, h, w, shape[4])
+    cdef Py_ssize_t rows = shape[0] * d.out * h.out
+    cdef bint floats = isinf(lowest) != 0
+    cdef int t = QN_INT32 if floats else qn_type(out)
+    cdef int size = 4 if t == QN_INT32 else 1
+    cdef void *first = qn_read(x, size, 0, NULL)
+    cdef void *to = qn_write(out, size, 0, NULL)
+    cdef void *held = qn_write(scratch, size, 0, NULL)
+    if floats:
+        _max_pool(<const float*>first, <float*>to, <float*>held, steps, d, h, w, <float>lowest, rows, threads)
+    elif t == QN_UINT8:
+        _max_pool(<const uint8_t*>first, <uint8_t*>to, <uint8_t*>held, steps, d, h, w, <uint8_t>lowest, rows, threads)
+    elif t == QN_INT8:
+        _max_pool(<const int8_t*>first, <int8_t*>to, <int8_t*>held, steps, d, h, w, <int8_t>lowest, rows, threads)
+    else:
+        _max_pool(<const int32_t*>first, <int32_t*>to, <int32_t*>held, steps, d, h, w, <int32_t>lowest, rows, threads)
+
+
+cdef void _max_pool(const item_t* x, item_t* out, item_t* scratch, Steps steps, Axis d, Axis h, Axis w, item_t lowest,
+                    Py_ssize_t rows, int threads) noexcept:
     cdef int t
     if threads == 1:
         with nogil:
-            _max_rows(x, out, &scratch[0, 0], d, h, w, lowest, 0, rows)
+            _max_rows(x, out, scratch, steps, d, h, w, lowest, 0, rows)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _max_rows(x, out, &scratch[t, 0], d, h, w, lowest, cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1))
+            _max_rows(x, out, scratch + t * steps.row, steps, d, h, w, lowest, cut(rows, t, threads, 1),
+                      cut(rows, t + 1, threads, 1))
 
 
 # The taps of the window at `o` that lie inside the image, as first and last + 1.
@@ -141,9 +184,9 @@ cdef void _max_of_3(item_t* restrict to, const item_t* restrict a, const item_t*
         to[i] = _larger(_larger(a[i], b[i]), c[i])
 
 
-cdef void _max_rows(const item_t[:, :, :, :, ::1] x, item_t[:, :, :, :, ::1] out, item_t* column,
-                    Axis d, Axis h, Axis w, item_t lowest, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    cdef Py_ssize_t row, n, channels = x.shape[4], length = x.shape[3] * x.shape[4]
+cdef void _max_rows(const item_t* x, item_t* out, item_t* column, Steps steps, Axis d, Axis h, Axis w, item_t lowest,
+                    Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    cdef Py_ssize_t row, n, channels = steps.pixel, length = steps.row
     cdef int64_t od, oh, i, j, found, i0, i1, j0, j1
     cdef bint at_once = QN_WINDOWS and channels >= QN_WINDOWS and d.kernel * h.kernel * w.kernel <= SMALL
     cdef qn_windows windows
@@ -156,25 +199,25 @@ cdef void _max_rows(const item_t[:, :, :, :, ::1] x, item_t[:, :, :, :, ::1] out
         n = row // h.out // d.out
         i0, i1 = _first_tap(d, od), _last_tap(d, od)
         j0, j1 = _first_tap(h, oh), _last_tap(h, oh)
-        to = &out[n, od, oh, 0, 0]
+        to = out + row * w.out * channels
         if item_t is uint8_t or item_t is int8_t:
             if at_once and i0 < i1 and j0 < j1:
                 windows.planes, windows.rows = i1 - i0, j1 - j0
                 windows.step = w.stride * channels
-                windows.plane_step = d.dilation * x.shape[2] * length
+                windows.plane_step = d.dilation * steps.plane
                 windows.row_step = h.dilation * length
                 windows.tap_step = w.dilation * channels
                 windows.channels = channels
-                source = &x[n, od * d.stride - d.padding + i0 * d.dilation,
-                            oh * h.stride - h.padding + j0 * h.dilation, 0, 0]
+                source = x + _at(steps, n, od * d.stride - d.padding + i0 * d.dilation,
+                                 oh * h.stride - h.padding + j0 * h.dilation, 0)
                 _max_windows(&windows, source, to, w, lowest)
                 continue
         found = 0
         held = NULL
         for i in range(i0, i1):
             for j in range(j0, j1):
-                source = &x[n, od * d.stride - d.padding + i * d.dilation,
-                            oh * h.stride - h.padding + j * h.dilation, 0, 0]
+                source = x + _at(steps, n, od * d.stride - d.padding + i * d.dilation,
+                                 oh * h.stride - h.padding + j * h.dilation, 0)
                 if found == 0:
                     held = source
                 elif found == 1:
@@ -286,12 +329,13 @@ cdef struct Factor:
 
 
 # `scratch` has room for one input row a thread; it is used only where there are few channels.
-def average(const qint_t[:, :, :, :, ::1] x, qint_t[:, :, :, :, ::1] out, int32_t[:, ::1] scratch, tuple kernel,
-            tuple stride, tuple padding, bint channels_last, bint count_include_pad, int64_t divisor, Py_ssize_t split,
-            int32_t zero_point, int32_t lo, int32_t hi, int threads):
-    cdef Axis d = _axis(x.shape[1], out.shape[1], kernel[0], stride[0], padding[0], 1)
-    cdef Axis h = _axis(x.shape[2], out.shape[2], kernel[1], stride[1], padding[1], 1)
-    cdef Axis w = _axis(x.shape[3], out.shape[3], kernel[2], stride[2], padding[2], 1)
+def average(x, out, scratch, tuple shape, tuple sizes, tuple kernel, tuple stride, tuple padding, bint channels_last,
+            bint count_include_pad, int64_t divisor, Py_ssize_t split, int32_t zero_point, int32_t lo, int32_t hi,
+            int threads, /):
+    cdef Axis d = _axis(shape[1], sizes[1], kernel[0], stride[0], padding[0], 1)
+    cdef Axis h = _axis(shape[2], sizes[2], kernel[1], stride[1], padding[1], 1)
+    cdef Axis w = _axis(shape[3], sizes[3], kernel[2], stride[2], padding[2], 1)
+    cdef Steps steps = _steps(d, h, w, shape[4])
     cdef Mean mean
     mean.adaptive = w.kernel == 0
     mean.channels_last = channels_last
@@ -301,14 +345,30 @@ def average(const qint_t[:, :, :, :, ::1] x, qint_t[:, :, :, :, ::1] out, int32_
     mean.zero_point = zero_point
     mean.lo = lo
     mean.hi = hi
-    cdef Py_ssize_t rows = x.shape[0] * d.out * h.out
+    cdef Py_ssize_t rows = shape[0] * d.out * h.out, held
+    cdef int t = qn_type(out)
+    cdef int size = 4 if t == QN_INT32 else 1
+    cdef void *first = qn_read(x, size, 0, NULL)
+    cdef void *to = qn_write(out, size, 0, NULL)
+    cdef int32_t *sums = <int32_t*>qn_write(scratch, 4, 0, &held)
+    held //= threads
+    if t == QN_UINT8:
+        _average(<const uint8_t*>first, <uint8_t*>to, sums, held, steps, d, h, w, mean, rows, threads)
+    elif t == QN_INT8:
+        _average(<const int8_t*>first, <int8_t*>to, sums, held, steps, d, h, w, mean, rows, threads)
+    else:
+        _average(<const int32_t*>first, <int32_t*>to, sums, held, steps, d, h, w, mean, rows, threads)
+
+
+cdef void _average(const qint_t* x, qint_t* out, int32_t* sums, Py_ssize_t held, Steps steps, Axis d, Axis h, Axis w,
+                   Mean mean, Py_ssize_t rows, int threads) noexcept:
     cdef int t
     if threads == 1:
         with nogil:
-            _average_rows(x, out, &scratch[0, 0], d, h, w, mean, 0, rows)
+            _average_rows(x, out, sums, steps, d, h, w, mean, 0, rows)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _average_rows(x, out, &scratch[t, 0], d, h, w, mean, cut(rows, t, threads, 1),
+            _average_rows(x, out, sums + t * held, steps, d, h, w, mean, cut(rows, t, threads, 1),
                           cut(rows, t + 1, threads, 1))
 
 
@@ -353,23 +413,25 @@ cdef inline Factor _factor(Window i, Window j, Window k, Mean mean) noexcept nog
     return f
 
 
-cdef void _average_rows(const qint_t[:, :, :, :, ::1] x, qint_t[:, :, :, :, ::1] out, int32_t* column, Axis d, Axis h,
-                        Axis w, Mean mean, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    cdef Py_ssize_t row, n, ow, block, c, width, channels = x.shape[4]
+cdef void _average_rows(const qint_t* x, qint_t* out, int32_t* column, Steps steps, Axis d, Axis h, Axis w, Mean mean,
+                        Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    cdef Py_ssize_t row, n, ow, block, c, width, channels = steps.pixel
     cdef int64_t od, oh, count, size = -1, length = -1
     cdef Window i, j, k
     cdef Factor f
     cdef int32_t[BLOCK] acc
     cdef bint at_once = QN_WINDOWS and channels >= QN_WINDOWS and (mean.split == 0 or mean.split == channels)
     cdef qn_windows windows
+    cdef qint_t* to
     for row in range(start, stop):
         oh = row % h.out
         od = row // h.out % d.out
         n = row // h.out // d.out
         i = _window(d, od)
         j = _window(h, oh)
+        to = out + row * w.out * channels
         if channels == 1 or (channels < FEW and w.out > 1):
-            _average_row(x, &out[n, od, oh, 0, 0], column, n, i, j, w, mean)
+            _average_row(x, to, column, steps, n, i, j, w, mean)
             continue
         size = -1
         ow = 0
@@ -388,24 +450,24 @@ cdef void _average_rows(const qint_t[:, :, :, :, ::1] x, qint_t[:, :, :, :, ::1]
                     windows = qn_windows(
                         count, i.stop - i.start, j.stop - j.start, size,
                         (w.size // w.out if mean.adaptive else w.stride) * channels,
-                        x.shape[2] * x.shape[3] * channels, x.shape[3] * channels, channels, channels)
+                        steps.plane, steps.row, channels, channels)
                     qn_mean_windows(_rule(mean, mean.split > 0), &windows,
-                                    <const uint8_t*>&x[n, i.start, j.start, k.start, 0],
+                                    <const uint8_t*>(x + _at(steps, n, i.start, j.start, k.start)),
                                     qn_mul(mean.zero_point, <int32_t>f.size), _multiplier(mean, mean.split > 0, f),
-                                    mean.zero_point, mean.lo, <uint8_t*>&out[n, od, oh, ow, 0], flip(<qint_t>0))
+                                    mean.zero_point, mean.lo, <uint8_t*>(to + ow * channels), flip(<qint_t>0))
                     ow += count
                     continue
             for block in range((channels + BLOCK - 1) // BLOCK):
                 c = block * BLOCK
                 width = channels - c if channels - c < BLOCK else BLOCK
-                _sum_windows(x, n, i, j, k, c, acc, width)
-                _requantize(acc, &out[n, od, oh, ow, c], width, mean.split - c, f, mean)
+                _sum_windows(x + c, steps, n, i, j, k, acc, width)
+                _requantize(acc, to + ow * channels + c, width, mean.split - c, f, mean)
             ow += 1
 
 
-# The sums of a window for the channels from c to c + width. Four pixels at a time, so that acc is seldom touched.
-cdef void _sum_windows(const qint_t[:, :, :, :, ::1] x, Py_ssize_t n, Window i, Window j, Window k, Py_ssize_t c,
-                       int32_t* acc, Py_ssize_t width) noexcept nogil:
+# The sums of a window for `width` channels. Four pixels at a time, so that acc is seldom touched.
+cdef void _sum_windows(const qint_t* x, Steps steps, Py_ssize_t n, Window i, Window j, Window k, int32_t* acc,
+                       Py_ssize_t width) noexcept nogil:
     cdef int64_t a, b, e
     cdef int held = 0
     cdef bint begun = False
@@ -413,10 +475,10 @@ cdef void _sum_windows(const qint_t[:, :, :, :, ::1] x, Py_ssize_t n, Window i, 
     cdef const qint_t* pixel
     for a in range(i.start, i.stop):
         for b in range(j.start, j.stop):
-            pixel = &x[n, a, b, k.start, c]
+            pixel = x + _at(steps, n, a, b, k.start)
             for e in range(k.start, k.stop):
                 tap[held] = pixel
-                pixel += x.shape[4]
+                pixel += steps.pixel
                 held += 1
                 if held == 4:
                     _add_4(acc, tap[0], tap[1], tap[2], tap[3], width, begun)
@@ -426,22 +488,21 @@ cdef void _sum_windows(const qint_t[:, :, :, :, ::1] x, Py_ssize_t n, Window i, 
 
 
 # The sums of the columns of a window's rows.
-cdef void _sum_columns(const qint_t[:, :, :, :, ::1] x, Py_ssize_t n, Window i, Window j,
+cdef void _sum_columns(const qint_t* x, Steps steps, Py_ssize_t n, Window i, Window j,
                        int32_t* column) noexcept nogil:
     cdef int64_t a, b
     cdef int held = 0
     cdef bint begun = False
-    cdef Py_ssize_t length = x.shape[3] * x.shape[4]
     cdef const qint_t* tap[4]
     for a in range(i.start, i.stop):
         for b in range(j.start, j.stop):
-            tap[held] = &x[n, a, b, 0, 0]
+            tap[held] = x + _at(steps, n, a, b, 0)
             held += 1
             if held == 4:
-                _add_4(column, tap[0], tap[1], tap[2], tap[3], length, begun)
+                _add_4(column, tap[0], tap[1], tap[2], tap[3], steps.row, begun)
                 begun = True
                 held = 0
-    _add_rest(column, tap, held, length, begun)
+    _add_rest(column, tap, held, steps.row, begun)
 
 
 # The sum of four: in 16 bits, if they are bytes.
@@ -486,9 +547,9 @@ cdef void _add_rest(int32_t* restrict acc, const qint_t** tap, int held, Py_ssiz
             acc[i] = qn_add(acc[i], a[i])
 
 
-cdef void _average_row(const qint_t[:, :, :, :, ::1] x, qint_t* out, int32_t* column, Py_ssize_t n, Window i, Window j,
+cdef void _average_row(const qint_t* x, qint_t* out, int32_t* column, Steps steps, Py_ssize_t n, Window i, Window j,
                        Axis w, Mean mean) noexcept nogil:
-    cdef int64_t o = 0, e, count, inside, tap, step, channels = x.shape[4]
+    cdef int64_t o = 0, e, count, inside, tap, step, channels = steps.pixel
     cdef Window k
     cdef Factor f
     cdef int32_t[BLOCK] acc
@@ -498,14 +559,14 @@ cdef void _average_row(const qint_t[:, :, :, :, ::1] x, qint_t* out, int32_t* co
         for o in range(w.out):
             k = _window(w, o)
             f = _factor(i, j, k, mean)
-            total = _sum_window(x, n, i, j, k)
+            total = _sum_window(x, steps, n, i, j, k)
             if wide:
                 _requantize_wide(total, out + o, f.m, mean)
             else:
                 acc[0] = <int32_t><uint32_t>total
                 _requantize(acc, out + o, 1, mean.split, f, mean)
         return
-    _sum_columns(x, n, i, j, column)
+    _sum_columns(x, steps, n, i, j, column)
     # the windows from `o` to `inside` have one length and one step
     inside = 0
     step = w.stride
@@ -550,16 +611,16 @@ cdef void _gather(int32_t* restrict acc, const int32_t* restrict column, int64_t
 
 
 # The sum of a window of an image with one channel; the rows of a window are runs of memory.
-cdef int64_t _sum_window(const qint_t[:, :, :, :, ::1] x, Py_ssize_t n, Window i, Window j, Window k) noexcept nogil:
+cdef int64_t _sum_window(const qint_t* x, Steps steps, Py_ssize_t n, Window i, Window j, Window k) noexcept nogil:
     cdef int64_t a, b, c, first, rows = j.stop - j.start, length = k.stop - k.start, total = 0
     cdef uint32_t part
     cdef const qint_t* run
-    if length == x.shape[3]:
+    if length == steps.row:
         length *= rows
         rows = 1
     for a in range(i.start, i.stop):
         for b in range(rows):
-            run = &x[n, a, j.start + b, k.start, 0]
+            run = x + _at(steps, n, a, j.start + b, k.start)
             if qint_t is int32_t:
                 for c in range(length):
                     total += run[c]

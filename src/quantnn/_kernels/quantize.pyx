@@ -17,15 +17,17 @@ Computes
     mean_floats         x = f32(sum x / f32(N)), the float32 sum in torch's order
     std_floats          x = f32(sqrt(sum (x - mean)^2 / d)) in float64
 
-Layout: flat arrays in any memory order, the same for input and output. The channel forms take (outer, channels, inner),
-the reductions (rows, N).
+Layout: elements in any memory order, the same for input and output. The channel forms take (outer, channels, inner),
+the reductions rows of N elements, one for each of their results.
 Exactness: torch's bits, at every level. 1/s is the float32 quotient.
 Parallel: over elements, or over (outer, channel) rows; the reductions, pack and unpack are serial.
 """
 from cython.parallel cimport prange
 from libc.math cimport sqrt
+from arrays cimport QN_INT8, QN_INT32, QN_UINT8, qn_read, qn_type, qn_write
 from numerics cimport (
-    cut, flip, int32_t, int64_t, qint_t, qn_ds, qn_qs, qn_qs32, qn_qt, qn_qv, qn_rne_clamp, qn_rne_clamp32, uint8_t
+    cut, flip, int8_t, int32_t, int64_t, qint_t, qn_ds, qn_qs, qn_qs32, qn_qt, qn_qv, qn_rne_clamp, qn_rne_clamp32,
+    uint8_t,
 )
 
 cdef extern from "simd.h" nogil:
@@ -34,8 +36,21 @@ cdef extern from "simd.h" nogil:
                                    int flip) noexcept
 
 
-def quantize(const float[::1] x, qint_t[::1] out, float inv, int32_t zo, int32_t lo, int32_t hi, int threads):
-    cdef Py_ssize_t n = x.shape[0]
+def quantize(x, out, float inv, int32_t zo, int32_t lo, int32_t hi, int threads, /):
+    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef Py_ssize_t n
+    cdef const float *first = <const float*>qn_read(x, 4, 0, &n)
+    cdef void *to = qn_write(out, size, 0, NULL)
+    if t == QN_UINT8:
+        _quantizes(first, <uint8_t*>to, n, inv, zo, lo, hi, threads)
+    elif t == QN_INT8:
+        _quantizes(first, <int8_t*>to, n, inv, zo, lo, hi, threads)
+    else:
+        _quantizes(first, <int32_t*>to, n, inv, zo, lo, hi, threads)
+
+
+cdef void _quantizes(const float *x, qint_t *out, Py_ssize_t n, float inv, int32_t zo, int32_t lo, int32_t hi,
+                     int threads) noexcept:
     cdef int t
     if threads == 1:
         with nogil:
@@ -45,13 +60,12 @@ def quantize(const float[::1] x, qint_t[::1] out, float inv, int32_t zo, int32_t
             _quantize(x, out, cut(n, t, threads, 64), cut(n, t + 1, threads, 64), inv, zo, lo, hi)
 
 
-cdef void _quantize(const float[::1] x, qint_t[::1] out, Py_ssize_t start, Py_ssize_t stop,
-                    float inv, int32_t zo, int32_t lo, int32_t hi) noexcept nogil:
+cdef void _quantize(const float *x, qint_t *out, Py_ssize_t start, Py_ssize_t stop, float inv, int32_t zo, int32_t lo,
+                    int32_t hi) noexcept nogil:
     cdef Py_ssize_t i
     cdef float z = <float>zo
     if qint_t is not int32_t:
-        if start < stop:
-            start += qn_quantize_bytes(&x[start], <uint8_t*>&out[start], stop - start, inv, z, flip(<qint_t>0))
+        start += qn_quantize_bytes(x + start, <uint8_t*>(out + start), stop - start, inv, z, flip(<qint_t>0))
     for i in range(start, stop):
         if qint_t is int32_t:
             out[i] = qn_qs32(x[i], inv, z)
@@ -59,38 +73,67 @@ cdef void _quantize(const float[::1] x, qint_t[::1] out, Py_ssize_t start, Py_ss
             out[i] = <qint_t>qn_qt(x[i], inv, z, lo, hi)
 
 
-def quantize_after(const float[::1] x, qint_t[::1] out, float inv, int32_t zo, int32_t lo, int32_t hi):
-    cdef Py_ssize_t i
+def quantize_after(x, out, float inv, int32_t zo, int32_t lo, int32_t hi, /):
+    cdef Py_ssize_t i, n
+    cdef const float *first = <const float*>qn_read(x, 4, 0, &n)
+    cdef uint8_t *to = <uint8_t*>qn_write(out, 1, 0, NULL)
     with nogil:
-        for i in range(x.shape[0]):
-            out[i] = <qint_t>qn_qv(x[i], inv, zo, lo, hi)
+        for i in range(n):
+            to[i] = <uint8_t>qn_qv(first[i], inv, zo, lo, hi)
 
 
-def quantize_channels(const float[:, :, ::1] x, qint_t[:, :, ::1] out, const float[::1] inv, const float[::1] zo,
-                      int32_t lo, int32_t hi, int threads):
-    cdef Py_ssize_t outer = x.shape[0], channels = x.shape[1], r
+def quantize_channels(x, out, inv, zo, int32_t lo, int32_t hi, int threads, /):
+    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef Py_ssize_t[3] shape
+    cdef const float *first = <const float*>qn_read(x, 4, 3, shape)
+    cdef void *to = qn_write(out, size, 3, NULL)
+    cdef const float *factors = <const float*>qn_read(inv, 4, 1, NULL)
+    cdef const float *offsets = <const float*>qn_read(zo, 4, 1, NULL)
+    if t == QN_UINT8:
+        _quantize_rows(first, <uint8_t*>to, shape, factors, offsets, lo, hi, threads)
+    elif t == QN_INT8:
+        _quantize_rows(first, <int8_t*>to, shape, factors, offsets, lo, hi, threads)
+    else:
+        _quantize_rows(first, <int32_t*>to, shape, factors, offsets, lo, hi, threads)
+
+
+cdef void _quantize_rows(const float *x, qint_t *out, const Py_ssize_t *shape, const float *inv, const float *zo,
+                         int32_t lo, int32_t hi, int threads) noexcept:
+    cdef Py_ssize_t rows = shape[0] * shape[1], channels = shape[1], n = shape[2], r
     if threads == 1:
         with nogil:
-            for r in range(outer * channels):
-                _quantize_row(x, out, r // channels, r % channels, inv, zo, lo, hi)
+            for r in range(rows):
+                _quantize_row(x + r * n, out + r * n, n, inv[r % channels], zo[r % channels], lo, hi)
     else:
-        for r in prange(outer * channels, num_threads=threads, nogil=True, schedule="static"):
-            _quantize_row(x, out, r // channels, r % channels, inv, zo, lo, hi)
+        for r in prange(rows, num_threads=threads, nogil=True, schedule="static"):
+            _quantize_row(x + r * n, out + r * n, n, inv[r % channels], zo[r % channels], lo, hi)
 
 
-cdef void _quantize_row(const float[:, :, ::1] x, qint_t[:, :, ::1] out, Py_ssize_t o, Py_ssize_t c,
-                        const float[::1] inv, const float[::1] zo, int32_t lo, int32_t hi) noexcept nogil:
+cdef void _quantize_row(const float *x, qint_t *out, Py_ssize_t n, float inv, float zo, int32_t lo,
+                        int32_t hi) noexcept nogil:
     cdef Py_ssize_t i
-    cdef float v = inv[c], z = zo[c]
-    for i in range(x.shape[2]):
+    for i in range(n):
         if qint_t is int32_t:
-            out[o, c, i] = qn_qs32(x[o, c, i], v, z)
+            out[i] = qn_qs32(x[i], inv, zo)
         else:
-            out[o, c, i] = <qint_t>qn_qs(x[o, c, i], v, z, lo, hi)
+            out[i] = <qint_t>qn_qs(x[i], inv, zo, lo, hi)
 
 
-def dequantize(const qint_t[::1] q, float[::1] out, float scale, int32_t zero_point, int threads):
-    cdef Py_ssize_t n = q.shape[0]
+def dequantize(q, out, float scale, int32_t zero_point, int threads, /):
+    cdef int t = qn_type(q), size = 4 if t == QN_INT32 else 1
+    cdef Py_ssize_t n
+    cdef void *first = qn_read(q, size, 0, &n)
+    cdef float *to = <float*>qn_write(out, 4, 0, NULL)
+    if t == QN_UINT8:
+        _dequantizes(<const uint8_t*>first, to, n, scale, zero_point, threads)
+    elif t == QN_INT8:
+        _dequantizes(<const int8_t*>first, to, n, scale, zero_point, threads)
+    else:
+        _dequantizes(<const int32_t*>first, to, n, scale, zero_point, threads)
+
+
+cdef void _dequantizes(const qint_t *q, float *out, Py_ssize_t n, float scale, int32_t zero_point,
+                       int threads) noexcept:
     cdef int t
     if threads == 1:
         with nogil:
@@ -100,100 +143,152 @@ def dequantize(const qint_t[::1] q, float[::1] out, float scale, int32_t zero_po
             _dequantize(q, out, cut(n, t, threads, 64), cut(n, t + 1, threads, 64), scale, zero_point)
 
 
-cdef void _dequantize(const qint_t[::1] q, float[::1] out, Py_ssize_t start, Py_ssize_t stop,
-                      float scale, int32_t zero_point) noexcept nogil:
+cdef void _dequantize(const qint_t *q, float *out, Py_ssize_t start, Py_ssize_t stop, float scale,
+                      int32_t zero_point) noexcept nogil:
     cdef Py_ssize_t i
     if qint_t is not int32_t:
-        if start < stop:
-            start += qn_dequantize_bytes(<const uint8_t*>&q[start], &out[start], stop - start, scale, zero_point,
-                                         flip(<qint_t>0))
+        start += qn_dequantize_bytes(<const uint8_t*>(q + start), out + start, stop - start, scale, zero_point,
+                                     flip(<qint_t>0))
     for i in range(start, stop):
         out[i] = qn_ds(q[i], scale, zero_point)
 
 
-def dequantize_channels(const qint_t[:, :, ::1] q, float[:, :, ::1] out, const double[::1] scale,
-                        const float[::1] zero_point, bint float_qparams):
-    cdef Py_ssize_t o, c, i
+def dequantize_channels(q, out, scale, zero_point, bint float_qparams, /):
+    cdef int t = qn_type(q), size = 4 if t == QN_INT32 else 1
+    cdef Py_ssize_t[3] shape
+    cdef void *first = qn_read(q, size, 3, shape)
+    cdef float *to = <float*>qn_write(out, 4, 3, NULL)
+    cdef const double *scales = <const double*>qn_read(scale, 8, 1, NULL)
+    cdef const float *offsets = <const float*>qn_read(zero_point, 4, 1, NULL)
+    with nogil:
+        if t == QN_UINT8:
+            _dequantize_rows(<const uint8_t*>first, to, shape, scales, offsets, float_qparams)
+        elif t == QN_INT8:
+            _dequantize_rows(<const int8_t*>first, to, shape, scales, offsets, float_qparams)
+        else:
+            _dequantize_rows(<const int32_t*>first, to, shape, scales, offsets, float_qparams)
+
+
+cdef void _dequantize_rows(const qint_t *q, float *out, const Py_ssize_t *shape, const double *scale,
+                           const float *zero_point, bint float_qparams) noexcept nogil:
+    cdef Py_ssize_t n = shape[2], r, i
     cdef double s
     cdef float z, s32
-    with nogil:
-        for o in range(q.shape[0]):
-            for c in range(q.shape[1]):
-                s = scale[c]
-                s32 = <float>s
-                z = zero_point[c]
-                if float_qparams:
-                    for i in range(q.shape[2]):
-                        out[o, c, i] = (<float>q[o, c, i] - z) * s32
-                else:
-                    for i in range(q.shape[2]):
-                        out[o, c, i] = <float>(<double>(<float>q[o, c, i] - z) * s)
+    for r in range(shape[0] * shape[1]):
+        s = scale[r % shape[1]]
+        s32 = <float>s
+        z = zero_point[r % shape[1]]
+        if float_qparams:
+            for i in range(n):
+                out[i] = (<float>q[i] - z) * s32
+        else:
+            for i in range(n):
+                out[i] = <float>(<double>(<float>q[i] - z) * s)
+        q += n
+        out += n
 
 
-def pack(const uint8_t[::1] q, uint8_t[::1] out, int bits):
-    cdef Py_ssize_t i, n = q.shape[0]
+def pack(q, out, int bits, /):
+    cdef Py_ssize_t i, n, size
+    cdef const uint8_t *first = <const uint8_t*>qn_read(q, 1, 0, &n)
+    cdef uint8_t *to = <uint8_t*>qn_write(out, 1, 0, &size)
     cdef int per = 8 // bits
     with nogil:
-        for i in range(out.shape[0]):
-            out[i] = 0
+        for i in range(size):
+            to[i] = 0
         for i in range(n):
-            out[i // per] |= <uint8_t>(q[i] << (bits * <int>(i % per)))
+            to[i // per] |= <uint8_t>(first[i] << (bits * <int>(i % per)))
 
 
-def unpack(const uint8_t[::1] packed, uint8_t[::1] out, int bits):
-    cdef Py_ssize_t i, n = out.shape[0]
+def unpack(packed, out, int bits, /):
+    cdef Py_ssize_t i, n
+    cdef const uint8_t *first = <const uint8_t*>qn_read(packed, 1, 0, NULL)
+    cdef uint8_t *to = <uint8_t*>qn_write(out, 1, 0, &n)
     cdef int per = 8 // bits, mask = (1 << bits) - 1
     with nogil:
         for i in range(n):
-            out[i] = <uint8_t>((packed[i // per] >> (bits * <int>(i % per))) & mask)
+            to[i] = <uint8_t>((first[i // per] >> (bits * <int>(i % per))) & mask)
 
 
-def mean(const qint_t[:, ::1] q, qint_t[::1] out, int32_t lo, int32_t hi):
-    cdef Py_ssize_t r, i, n = q.shape[1]
+def mean(q, out, int32_t lo, int32_t hi, /):
+    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef Py_ssize_t n, rows
+    cdef void *first = qn_read(q, size, 0, &n)
+    cdef void *to = qn_write(out, size, 0, &rows)
+    n //= max(rows, 1)
+    with nogil:
+        if t == QN_UINT8:
+            _mean(<const uint8_t*>first, <uint8_t*>to, rows, n, lo, hi)
+        elif t == QN_INT8:
+            _mean(<const int8_t*>first, <int8_t*>to, rows, n, lo, hi)
+        else:
+            _mean(<const int32_t*>first, <int32_t*>to, rows, n, lo, hi)
+
+
+cdef void _mean(const qint_t *q, qint_t *out, Py_ssize_t rows, Py_ssize_t n, int32_t lo, int32_t hi) noexcept nogil:
+    cdef Py_ssize_t r, i
     cdef int64_t total
     cdef float m
+    for r in range(rows):
+        total = 0
+        for i in range(n):
+            total += q[r * n + i]
+        m = <float>total / <float>n
+        if qint_t is int32_t:
+            out[r] = qn_rne_clamp32(m)
+        else:
+            out[r] = <qint_t>qn_rne_clamp(m, lo, hi)
+
+
+def std(q, out, double correction, double scale, float inv, int32_t zo, int32_t lo, int32_t hi, /):
+    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef Py_ssize_t n, rows
+    cdef void *first = qn_read(q, size, 0, &n)
+    cdef void *to = qn_write(out, size, 0, &rows)
+    n //= max(rows, 1)
     with nogil:
-        for r in range(q.shape[0]):
-            total = 0
-            for i in range(n):
-                total += q[r, i]
-            m = <float>total / <float>n
-            if qint_t is int32_t:
-                out[r] = qn_rne_clamp32(m)
-            else:
-                out[r] = <qint_t>qn_rne_clamp(m, lo, hi)
+        if t == QN_UINT8:
+            _std(<const uint8_t*>first, <uint8_t*>to, rows, n, correction, scale, inv, zo, lo, hi)
+        elif t == QN_INT8:
+            _std(<const int8_t*>first, <int8_t*>to, rows, n, correction, scale, inv, zo, lo, hi)
+        else:
+            _std(<const int32_t*>first, <int32_t*>to, rows, n, correction, scale, inv, zo, lo, hi)
 
 
-def std(const qint_t[:, ::1] q, qint_t[::1] out, double correction, double scale, float inv, int32_t zo,
-        int32_t lo, int32_t hi):
+cdef void _std(const qint_t *q, qint_t *out, Py_ssize_t rows, Py_ssize_t size, double correction, double scale,
+               float inv, int32_t zo, int32_t lo, int32_t hi) noexcept nogil:
     cdef Py_ssize_t r, i
-    cdef double n = <double>q.shape[1], d = n - correction, total, squares, m, v, x
+    cdef double n = <double>size, d = n - correction, total, squares, m, v, x
     cdef float y, z = <float>zo
     if d < 0.0:
         d = 0.0
-    with nogil:
-        for r in range(q.shape[0]):
-            total = 0.0
-            squares = 0.0
-            for i in range(q.shape[1]):
-                x = <double>q[r, i]
-                total += x
-                squares += x * x
-            m = total / n
-            v = squares / d - 2.0 * m * (total / d) + m * m * n / d
-            if v < 0.0:
-                v = 0.0
-            y = <float>(sqrt(v) * scale)
-            if qint_t is int32_t:
-                out[r] = qn_qs32(y, inv, z)
-            else:
-                out[r] = <qint_t>qn_qs(y, inv, z, lo, hi)
+    for r in range(rows):
+        total = 0.0
+        squares = 0.0
+        for i in range(size):
+            x = <double>q[r * size + i]
+            total += x
+            squares += x * x
+        m = total / n
+        v = squares / d - 2.0 * m * (total / d) + m * m * n / d
+        if v < 0.0:
+            v = 0.0
+        y = <float>(sqrt(v) * scale)
+        if qint_t is int32_t:
+            out[r] = qn_qs32(y, inv, z)
+        else:
+            out[r] = <qint_t>qn_qs(y, inv, z, lo, hi)
 
 
-def mean_floats(const float[::1] x, float[::1] out, const int64_t[::1] shape, const int64_t[::1] step,
-                const int64_t[::1] out_step, float count):
+def mean_floats(x, out, shape, step, out_step, float count, /):
     # Axes from the innermost, reduced ones first, at least two; the steps in elements, out_step 0 where reduced.
-    cdef Py_ssize_t n0 = shape[0], n1 = shape[1], s0 = step[0], s1 = step[1], o1 = out_step[1]
+    cdef Py_ssize_t results, axes
+    cdef const float *first = <const float*>qn_read(x, 4, 0, NULL)
+    cdef float *sums = <float*>qn_write(out, 4, 0, &results)
+    cdef const int64_t *lengths = <const int64_t*>qn_read(shape, 8, 1, &axes)
+    cdef const int64_t *steps = <const int64_t*>qn_read(step, 8, 1, NULL)
+    cdef const int64_t *out_steps = <const int64_t*>qn_read(out_step, 8, 1, NULL)
+    cdef Py_ssize_t n0 = lengths[0], n1 = lengths[1], s0 = steps[0], s1 = steps[1], o1 = out_steps[1]
     cdef Py_ssize_t blocks = 1, b, left, at, to, i, j, c, whole = 0
     cdef int d
     cdef const float *p
@@ -202,28 +297,28 @@ def mean_floats(const float[::1] x, float[::1] out, const int64_t[::1] shape, co
     if s1 == 1 and s0 != 1 and n0 < 16:
         whole = n1 // 32 * 32  # neighbours with cascades of one sum: computed together
     with nogil:
-        for i in range(out.shape[0]):
-            out[i] = 0.0
-        for d in range(2, <int>shape.shape[0]):
-            blocks *= shape[d]
+        for i in range(results):
+            sums[i] = 0.0
+        for d in range(2, <int>axes):
+            blocks *= lengths[d]
         if n0 > 0 and n1 > 0:
             for b in range(blocks):
                 left, at, to = b, 0, 0
-                for d in range(2, <int>shape.shape[0]):
-                    at += left % shape[d] * step[d]
-                    to += left % shape[d] * out_step[d]
-                    left //= shape[d]
+                for d in range(2, <int>axes):
+                    at += left % lengths[d] * steps[d]
+                    to += left % lengths[d] * out_steps[d]
+                    left //= lengths[d]
                 for j in range(0, whole, 32):
                     for c in range(32):
                         few[c] = 0.0
                     for i in range(n0):
-                        p = &x[at + i * s0 + j]
+                        p = first + at + i * s0 + j
                         for c in range(32):
                             few[c] += p[c]
                     for c in range(32):
-                        out[to + (j + c) * o1] += few[c]
+                        sums[to + (j + c) * o1] += few[c]
                 for j in range(whole, n1):
-                    p = &x[at + j * s1]
+                    p = first + at + j * s1
                     if s0 == 1 and n0 >= 8:
                         total = 0.0
                         for i in range(n0 // 8 * 8, n0):
@@ -236,9 +331,9 @@ def mean_floats(const float[::1] x, float[::1] out, const int64_t[::1] shape, co
                         total = _cascade(p, s0, n0)
                     else:
                         total = _four_sums(p, s0, n0)
-                    out[to + j * o1] += total
-        for i in range(out.shape[0]):
-            out[i] = out[i] / count
+                    sums[to + j * o1] += total
+        for i in range(results):
+            sums[i] = sums[i] / count
 
 
 cdef float _four_sums(const float *p, Py_ssize_t step, Py_ssize_t n) noexcept nogil:
@@ -281,20 +376,24 @@ cdef float _cascade(const float *p, Py_ssize_t step, Py_ssize_t n) noexcept nogi
     return ((sums[0] + sums[1]) + sums[2]) + sums[3]
 
 
-def std_floats(const float[:, ::1] x, float[::1] out, double correction, bint has_mean, float mean):
+def std_floats(x, out, double correction, bint has_mean, float mean, /):
     # With one result torch takes its float32 mean, which comes from mean_floats.
-    cdef Py_ssize_t r, i
-    cdef double n = <double>x.shape[1], d = n - correction, m, v, e
+    cdef Py_ssize_t size, rows, r, i
+    cdef const float *first = <const float*>qn_read(x, 4, 0, &size)
+    cdef float *to = <float*>qn_write(out, 4, 0, &rows)
+    size //= max(rows, 1)
+    cdef double n = <double>size, d = n - correction, m, v, e
     if d < 0.0:
         d = 0.0
     with nogil:
-        for r in range(x.shape[0]):
+        for r in range(rows):
             m = 0.0
-            for i in range(x.shape[1]):
-                m += <double>x[r, i]
+            for i in range(size):
+                m += <double>first[i]
             m = <double>mean if has_mean else m / n
             v = 0.0
-            for i in range(x.shape[1]):
-                e = <double>x[r, i] - m
+            for i in range(size):
+                e = <double>first[i] - m
                 v += e * e
-            out[r] = <float>sqrt(v / d)
+            to[r] = <float>sqrt(v / d)
+            first += size

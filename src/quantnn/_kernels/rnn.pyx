@@ -26,48 +26,55 @@ cdef enum:
     RELU = 3
 
 
-def layer(int kind, w_ih, w_hh, bint halves, const float[:, ::1] x, const int64_t[::1] sizes, float[:, ::1] ih,
-          float[:, ::1] h, float[:, ::1] c, float[:, ::1] out, Py_ssize_t first, bint reverse, bint reduce_range,
-          int ih_threads, int hh_threads):
+def layer(int kind, w_ih, w_hh, bint halves, x, sizes, ih, h, c, out, Py_ssize_t first, bint reverse,
+          bint reduce_range, int ih_threads, int hh_threads, /):
     """Leaves the last h and c in their arrays (c only of an LSTM). False if x or h is not finite, weights being bytes.
 
     ih is room for the products of some steps, at least of one.
     """
-    cdef Py_ssize_t steps = sizes.shape[0], n = h.shape[1], room = ih.shape[0], done = 0, ready = 0
+    cdef Py_ssize_t x_shape[2]
+    cdef Py_ssize_t h_shape[2]
+    cdef Py_ssize_t ih_shape[2]
+    cdef Py_ssize_t out_shape[2]
+    cdef const float *inputs = <const float *>qn_read(x, 4, 2, x_shape)
+    cdef float *products = <float *>qn_write(ih, 4, 2, ih_shape)
+    cdef float *hidden = <float *>qn_write(h, 4, 2, h_shape)
+    cdef float *cells = <float *>qn_write(c, 4, 0, NULL)
+    cdef float *outputs = <float *>qn_write(out, 4, 2, out_shape)
+    cdef Py_ssize_t steps
+    cdef const int64_t *count_of = <const int64_t *>qn_read(sizes, 8, 1, &steps)
+    cdef Py_ssize_t rows = x_shape[0], n = h_shape[1], room = ih_shape[0], done = 0, ready = 0
     cdef Py_ssize_t count, start, ih_start = 0, r, t
-    cdef Product of_x = Product(w_ih, halves, room), of_h = Product(w_hh, halves, h.shape[0])
-    cdef const float *base = NULL
+    cdef Product of_x = Product(w_ih, halves, room), of_h = Product(w_hh, halves, h_shape[0])
     cdef bint finite
     cdef Qparams qx, qh
     cdef float *gates = NULL
-    if x.shape[0] == 0 or n == 0:
+    if rows == 0 or n == 0:
         return True
-    if x.shape[1] > 0:
-        base = &x[0, 0]
-    gates = <float *>malloc(h.shape[0] * of_h.n * sizeof(float))
+    gates = <float *>malloc(h_shape[0] * of_h.n * sizeof(float))
     if gates == NULL:
-        raise MemoryError(f"cannot allocate the gates of {h.shape[0]} rows")
+        raise MemoryError(f"cannot allocate the gates of {h_shape[0]} rows")
     with nogil:
-        finite = of_x.find(base, x.shape[0], reduce_range, &qx, ih_threads)
+        finite = of_x.find(inputs, rows, reduce_range, &qx, ih_threads)
         for t in range(steps if finite else 0):
             # rows of x that are done, and those whose products are ready; in reverse they are counted from the end
-            count = sizes[steps - 1 - t if reverse else t]
+            count = count_of[steps - 1 - t if reverse else t]
             if done == ready:
                 r = t
-                while r < steps and ready + sizes[steps - 1 - r if reverse else r] <= done + room:
-                    ready += sizes[steps - 1 - r if reverse else r]
+                while r < steps and ready + count_of[steps - 1 - r if reverse else r] <= done + room:
+                    ready += count_of[steps - 1 - r if reverse else r]
                     r += 1
-                ih_start = x.shape[0] - ready if reverse else done
-                of_x.multiply(base + ih_start * of_x.k, ready - done, &ih[0, 0], of_x.n, False, qx, ih_threads)
-            finite = of_h.find(&h[0, 0], count, reduce_range, &qh, hh_threads)
+                ih_start = rows - ready if reverse else done
+                of_x.multiply(inputs + ih_start * of_x.k, ready - done, products, of_x.n, False, qx, ih_threads)
+            finite = of_h.find(hidden, count, reduce_range, &qh, hh_threads)
             if not finite:
                 break
-            of_h.multiply(&h[0, 0], count, gates, of_h.n, False, qh, hh_threads)
-            start = x.shape[0] - done - count if reverse else done
+            of_h.multiply(hidden, count, gates, of_h.n, False, qh, hh_threads)
+            start = rows - done - count if reverse else done
             for r in range(count):
-                cell(kind, gates + r * of_h.n, &ih[start - ih_start + r, 0], &h[r, 0],
-                     &c[r, 0] if kind == LSTM else NULL, n)
-                memcpy(&out[start + r, first], &h[r, 0], n * sizeof(float))
+                cell(kind, gates + r * of_h.n, products + (start - ih_start + r) * of_x.n, hidden + r * n,
+                     cells + r * n, n)
+                memcpy(outputs + (start + r) * out_shape[1] + first, hidden + r * n, n * sizeof(float))
             done += count
     free(gates)
     return finite

@@ -24,12 +24,13 @@ cdef void row_tasks(Packed w, Columns c, qn_panel p, const uint8_t *x, Py_ssize_
                     Py_ssize_t blocks, Py_ssize_t start, Py_ssize_t stop, uint8_t *out,
                     Py_ssize_t out_stride) noexcept nogil:
     # task = block of rows * panels + panel
-    cdef Py_ssize_t panels = w.panels, task, panel, block, first, nv, m0, m1, r, j, ready = -1
+    cdef Py_ssize_t panels = w.panels, task = start, panel, block, first, nv, m0, m1, r, j, ready = -1
+    cdef uint8_t *to
     cdef const uint8_t *pointers[ROWS]
     cdef int32_t sums[ROWS]
     cdef qn_work work
     qn_begin(&work)
-    for task in range(start, stop):
+    while task < stop:
         block = task // panels
         panel = task % panels
         first = w.first_vector(panel)
@@ -47,6 +48,13 @@ cdef void row_tasks(Packed w, Columns c, qn_panel p, const uint8_t *x, Py_ssize_
                     sums[r] = 0
                     for j in range(w.c):
                         sums[r] += pointers[r][j]
-        qn_tiles(&work, <int>nv, m1 - m0, &p, pointers, 0, stride, m1 - m0, 0, sums,
-                 out + m0 * out_stride + first * QN_LANES * QN_RESULT, out_stride)
+        to = out + m0 * out_stride + first * QN_LANES * QN_RESULT
+        task += 1
+        if (QN_PAIRS and m1 - m0 == 1 and nv == QN_NV and panel + 1 < panels and task < stop
+                and w.first_vector(panel + 2) == first + 2 * nv):
+            w.panel(c, 0, first, 2 * nv, &p)
+            qn_pair(&p, pointers[0], w.bytes_of(nv), sums, to)
+            task += 1
+        else:
+            qn_tiles(&work, <int>nv, m1 - m0, &p, pointers, 0, stride, m1 - m0, 0, sums, to, out_stride)
     qn_end(&work)

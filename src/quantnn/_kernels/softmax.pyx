@@ -15,7 +15,8 @@ Parallel: over rows.
 from cython.parallel cimport prange
 from libc.math cimport exp
 from libc.string cimport memcpy
-from numerics cimport int32_t, qint_t, qn_ds, qn_qs32, qn_qt, uint8_t
+from arrays cimport QN_INT8, QN_INT32, QN_UINT8, qn_read, qn_type, qn_write
+from numerics cimport int8_t, int32_t, qint_t, qn_ds, qn_qs32, qn_qt, uint8_t
 
 cdef extern from "simd.h" nogil:
     void qn_lookup(const uint8_t *table, const uint8_t *q, Py_ssize_t q_step, uint8_t *out, Py_ssize_t out_step,
@@ -25,24 +26,41 @@ cdef enum:
     FEW = 256     # elements whose exponentials are kept; for more, a table of results pays
 
 
-def table(double scale, double[::1] out):
-    cdef Py_ssize_t d
-    for d in range(out.shape[0]):
-        out[d] = exp(-<double>(<float>scale * <float>d))
+def table(double scale, out, /):
+    cdef Py_ssize_t n, d
+    cdef double* powers = <double*>qn_write(out, 8, 0, &n)
+    for d in range(n):
+        powers[d] = exp(-<double>(<float>scale * <float>d))
 
 
 # `table` is read for 8-bit integers only.
-def softmax(const qint_t[::1] q, qint_t[::1] out, Py_ssize_t n, const double[::1] table, double scale,
-            int32_t zero_point, double out_scale, int32_t out_zero_point, int32_t lo, int32_t hi, int threads):
-    cdef Py_ssize_t rows = q.shape[0] // n, r
+def softmax(q, out, Py_ssize_t n, table, double scale, int32_t zero_point, double out_scale, int32_t out_zero_point,
+            int32_t lo, int32_t hi, int threads, /):
+    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef Py_ssize_t elements
+    cdef void* x = qn_read(q, size, 0, &elements)
+    cdef void* to = qn_write(out, size, 0, NULL)
+    cdef const double* powers = <const double*>qn_read(table, 8, 0, NULL)
+    cdef Py_ssize_t rows = elements // n
     cdef float s = <float>scale, inv = <float>1.0 / <float>out_scale
+    if t == QN_UINT8:
+        _rows(<const uint8_t*>x, <uint8_t*>to, rows, n, powers, s, zero_point, inv, out_zero_point, lo, hi, threads)
+    elif t == QN_INT8:
+        _rows(<const int8_t*>x, <int8_t*>to, rows, n, powers, s, zero_point, inv, out_zero_point, lo, hi, threads)
+    else:
+        _rows(<const int32_t*>x, <int32_t*>to, rows, n, powers, s, zero_point, inv, out_zero_point, lo, hi, threads)
+
+
+cdef void _rows(const qint_t* q, qint_t* out, Py_ssize_t rows, Py_ssize_t n, const double* table, float s, int32_t z,
+                float inv, int32_t zo, int32_t lo, int32_t hi, int threads) noexcept:
+    cdef Py_ssize_t r
     if threads == 1:
         with nogil:
             for r in range(rows):
-                _row(&q[r * n], &out[r * n], n, &table[0], s, zero_point, inv, out_zero_point, lo, hi)
+                _row(q + r * n, out + r * n, n, table, s, z, inv, zo, lo, hi)
     else:
         for r in prange(rows, num_threads=threads, nogil=True, schedule="static"):
-            _row(&q[r * n], &out[r * n], n, &table[0], s, zero_point, inv, out_zero_point, lo, hi)
+            _row(q + r * n, out + r * n, n, table, s, z, inv, zo, lo, hi)
 
 
 cdef void _row(const qint_t* q, qint_t* out, Py_ssize_t n, const double* table, float s, int32_t z, float inv,

@@ -2,39 +2,47 @@
 Transpose: matrices of bytes, as an image goes from (N, C, H, W) to channels-last memory.
 
 Computes out[n, j, i] = x[n, i, j].
-Layout: x (N, R, C) and out (N, C, R) dense. Blocks of 16 x 16 bytes are turned in registers (simd.h); a strip of 64 rows
-fills whole cache lines of the result before the next strip comes. What does not fill a block goes byte by byte.
+Layout: x (N, R, C) and out (N, C, R) dense. Blocks of 16 x 16 bytes are turned in registers, several at once
+(simd.h); a strip of 64 rows fills whole cache lines of the result before the next strip comes. What does not fill a block
+goes byte by byte.
 Exactness: bytes are moved.
 Parallel: over strips.
 """
 from cython.parallel cimport prange
 from libc.stdint cimport uint8_t
+from arrays cimport qn_read, qn_write
 from numerics cimport cut
 
 cdef extern from "simd.h" nogil:
+    enum:
+        QN_TURNS
     void qn_transpose(const uint8_t *x, Py_ssize_t x_stride, uint8_t *out, Py_ssize_t out_stride) noexcept
+    void qn_transpose_tall(const uint8_t *x, Py_ssize_t x_stride, uint8_t *out, Py_ssize_t out_stride) noexcept
 
 cdef enum:
     STRIP = 64
 
 
-def transpose(const uint8_t[:, :, ::1] x, uint8_t[:, :, ::1] out, int threads):
-    cdef Py_ssize_t n = x.shape[0], rows = x.shape[1], columns = x.shape[2], strips = (rows + STRIP - 1) // STRIP
+def transpose(x, out, int threads, /):
+    cdef Py_ssize_t shape[3]
+    cdef const uint8_t *whole = <const uint8_t *>qn_read(x, 1, 3, shape)
+    cdef uint8_t *result = <uint8_t *>qn_write(out, 1, 3, NULL)
+    cdef Py_ssize_t n = shape[0], rows = shape[1], columns = shape[2], strips = (rows + STRIP - 1) // STRIP
     cdef int t
     if n * rows * columns == 0:
         return
     if threads == 1:
         with nogil:
-            _strips(&x[0, 0, 0], &out[0, 0, 0], rows, columns, strips, 0, n * strips)
+            _strips(whole, result, rows, columns, strips, 0, n * strips)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _strips(&x[0, 0, 0], &out[0, 0, 0], rows, columns, strips, cut(n * strips, t, threads, 1),
+            _strips(whole, result, rows, columns, strips, cut(n * strips, t, threads, 1),
                     cut(n * strips, t + 1, threads, 1))
 
 
 cdef void _strips(const uint8_t *whole, uint8_t *result, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t strips,
                   Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    cdef Py_ssize_t s, r0, r1, r, c
+    cdef Py_ssize_t s, r0, r1, r, c, tall
     cdef const uint8_t *x
     cdef uint8_t *out
     for s in range(start, stop):
@@ -43,7 +51,11 @@ cdef void _strips(const uint8_t *whole, uint8_t *result, Py_ssize_t rows, Py_ssi
         r0 = s % strips * STRIP
         r1 = min(r0 + STRIP, rows)
         for c in range(0, columns - 15, 16):
-            for r in range(r0, r1 - 15, 16):
+            tall = r0
+            while tall + 16 * QN_TURNS <= r1:
+                qn_transpose_tall(x + tall * columns + c, columns, out + c * rows + tall, rows)
+                tall += 16 * QN_TURNS
+            for r in range(tall, r1 - 15, 16):
                 qn_transpose(x + r * columns + c, columns, out + c * rows + r, rows)
         # the columns that are left, then the rows
         _bytes(x, out, rows, columns, r0, r1, columns // 16 * 16, columns)

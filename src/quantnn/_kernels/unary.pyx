@@ -17,8 +17,9 @@ To add a function: a name in `Function`, a constant below it, a line in `value`.
 """
 from cython.parallel cimport prange
 from libc.math cimport exp, expm1, tanh
+from arrays cimport QN_INT8, QN_INT32, QN_UINT8, qn_read, qn_type, qn_write
 from numerics cimport (
-    cut, flip, int32_t, qint_t, qn_ds, qn_dv, qn_dv_offset, qn_qs, qn_qs32, qn_qv, uint8_t,
+    cut, flip, int8_t, int32_t, qint_t, qn_ds, qn_dv, qn_dv_offset, qn_qs, qn_qs32, qn_qv, uint8_t,
 )
 
 cdef extern from "simd.h" nogil:
@@ -64,27 +65,42 @@ cdef inline float value(int function, float x, float a, float b, bint vector) no
     return x if x > 0.0 or (x == 0.0 and not vector) else <float>expm1(x * b) * a
 
 
-def compute(int function, const qint_t[::1] q, qint_t[::1] out, double scale, int32_t zero_point, double out_scale,
-            int32_t out_zero_point, int32_t lo, int32_t hi, double a, double b, Py_ssize_t run,
-            Py_ssize_t n_vector, int threads):
-    cdef Py_ssize_t n = q.shape[0]
+def compute(int function, q, out, double scale, int32_t zero_point, double out_scale, int32_t out_zero_point,
+            int32_t lo, int32_t hi, double a, double b, Py_ssize_t run, Py_ssize_t n_vector, int threads, /):
+    cdef int type = qn_type(out), size = 4 if type == QN_INT32 else 1
+    cdef Py_ssize_t n
+    cdef void *x = qn_read(q, size, 0, &n)
+    cdef void *to = qn_write(out, size, 0, NULL)
     cdef float s = <float>scale, inv = <float>1.0 / <float>out_scale, inv_vector = inv
-    cdef int t
     if function == F_HARDSWISH or function == F_SIGMOID:
         inv_vector = <float>(1.0 / out_scale)
+    if type == QN_UINT8:
+        _computes(function, <const uint8_t*>x, <uint8_t*>to, n, s, zero_point, inv_vector, inv, out_zero_point, lo, hi,
+                  <float>a, <float>b, run, n_vector, threads)
+    elif type == QN_INT8:
+        _computes(function, <const int8_t*>x, <int8_t*>to, n, s, zero_point, inv_vector, inv, out_zero_point, lo, hi,
+                  <float>a, <float>b, run, n_vector, threads)
+    else:
+        _computes(function, <const int32_t*>x, <int32_t*>to, n, s, zero_point, inv_vector, inv, out_zero_point, lo, hi,
+                  <float>a, <float>b, run, n_vector, threads)
+
+
+cdef void _computes(int function, const qint_t* q, qint_t* out, Py_ssize_t n, float s, int32_t z, float inv_vector,
+                    float inv, int32_t zo, int32_t lo, int32_t hi, float a, float b, Py_ssize_t run,
+                    Py_ssize_t n_vector, int threads) noexcept:
+    cdef int t
     if threads == 1:
         with nogil:
-            _compute(function, q, out, 0, n, s, zero_point, inv_vector, inv, out_zero_point, lo, hi, <float>a, <float>b,
-                     run, n_vector)
+            _compute(function, q, out, 0, n, s, z, inv_vector, inv, zo, lo, hi, a, b, run, n_vector)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _compute(function, q, out, cut(n, t, threads, 64), cut(n, t + 1, threads, 64), s, zero_point,
-                     inv_vector, inv, out_zero_point, lo, hi, <float>a, <float>b, run, n_vector)
+            _compute(function, q, out, cut(n, t, threads, 64), cut(n, t + 1, threads, 64), s, z, inv_vector, inv, zo,
+                     lo, hi, a, b, run, n_vector)
 
 
-cdef void _compute(int function, const qint_t[::1] q, qint_t[::1] out, Py_ssize_t start, Py_ssize_t stop, float s,
-                   int32_t z, float inv_vector, float inv, int32_t zo, int32_t lo, int32_t hi, float a, float b,
-                   Py_ssize_t run, Py_ssize_t n_vector) noexcept nogil:
+cdef void _compute(int function, const qint_t* q, qint_t* out, Py_ssize_t start, Py_ssize_t stop, float s, int32_t z,
+                   float inv_vector, float inv, int32_t zo, int32_t lo, int32_t hi, float a, float b, Py_ssize_t run,
+                   Py_ssize_t n_vector) noexcept nogil:
     cdef Py_ssize_t i
     cdef float offset = qn_dv_offset(s, z), y
     for i in range(start, stop):
@@ -104,38 +120,51 @@ cdef void _compute(int function, const qint_t[::1] q, qint_t[::1] out, Py_ssize_
                 out[i] = <qint_t>qn_qs(y, inv, <float>zo, lo, hi)
 
 
-def lookup(const uint8_t[::1] q, uint8_t[::1] out, const uint8_t[::1] table_vector, const uint8_t[::1] table_scalar,
-           Py_ssize_t run, Py_ssize_t n_vector, int threads):
-    cdef Py_ssize_t n = q.shape[0]
+def lookup(q, out, table_vector, table_scalar, Py_ssize_t run, Py_ssize_t n_vector, int threads, /):
+    cdef Py_ssize_t n
+    cdef const uint8_t *x = <const uint8_t*>qn_read(q, 1, 0, &n)
+    cdef uint8_t *to = <uint8_t*>qn_write(out, 1, 0, NULL)
+    cdef const uint8_t *vector = <const uint8_t*>qn_read(table_vector, 1, 0, NULL)
+    cdef const uint8_t *scalar = <const uint8_t*>qn_read(table_scalar, 1, 0, NULL)
     cdef int t
     if threads == 1:
         with nogil:
-            _lookup(q, out, table_vector, table_scalar, 0, n, run, n_vector)
+            _lookup(x, to, vector, scalar, 0, n, run, n_vector)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _lookup(q, out, table_vector, table_scalar, cut(n, t, threads, 64), cut(n, t + 1, threads, 64), run,
-                    n_vector)
+            _lookup(x, to, vector, scalar, cut(n, t, threads, 64), cut(n, t + 1, threads, 64), run, n_vector)
 
 
-cdef void _lookup(const uint8_t[::1] q, uint8_t[::1] out, const uint8_t[::1] table_vector,
-                  const uint8_t[::1] table_scalar, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t run,
-                  Py_ssize_t n_vector) noexcept nogil:
+cdef void _lookup(const uint8_t* q, uint8_t* out, const uint8_t* table_vector, const uint8_t* table_scalar,
+                  Py_ssize_t start, Py_ssize_t stop, Py_ssize_t run, Py_ssize_t n_vector) noexcept nogil:
     cdef Py_ssize_t i = start, here, end
     while i < stop:
         here = i % run
         if here < n_vector:
             end = i - here + n_vector
             end = end if end < stop else stop
-            qn_lookup(&table_vector[0], &q[i], 0, &out[i], 0, 1, end - i)
+            qn_lookup(table_vector, q + i, 0, out + i, 0, 1, end - i)
         else:
             end = i - here + run
             end = end if end < stop else stop
-            qn_lookup(&table_scalar[0], &q[i], 0, &out[i], 0, 1, end - i)
+            qn_lookup(table_scalar, q + i, 0, out + i, 0, 1, end - i)
         i = end
 
 
-def clamp(const qint_t[::1] q, qint_t[::1] out, int32_t lo, int32_t hi, int threads):
-    cdef Py_ssize_t n = q.shape[0]
+def clamp(q, out, int32_t lo, int32_t hi, int threads, /):
+    cdef int type = qn_type(out), size = 4 if type == QN_INT32 else 1
+    cdef Py_ssize_t n
+    cdef void *x = qn_read(q, size, 0, &n)
+    cdef void *to = qn_write(out, size, 0, NULL)
+    if type == QN_UINT8:
+        _clamps(<const uint8_t*>x, <uint8_t*>to, n, lo, hi, threads)
+    elif type == QN_INT8:
+        _clamps(<const int8_t*>x, <int8_t*>to, n, lo, hi, threads)
+    else:
+        _clamps(<const int32_t*>x, <int32_t*>to, n, lo, hi, threads)
+
+
+cdef void _clamps(const qint_t* q, qint_t* out, Py_ssize_t n, int32_t lo, int32_t hi, int threads) noexcept:
     cdef int t
     if threads == 1:
         with nogil:
@@ -145,21 +174,20 @@ def clamp(const qint_t[::1] q, qint_t[::1] out, int32_t lo, int32_t hi, int thre
             _clamp(q, out, cut(n, t, threads, 64), cut(n, t + 1, threads, 64), lo, hi)
 
 
-cdef void _clamp(const qint_t[::1] q, qint_t[::1] out, Py_ssize_t start, Py_ssize_t stop, int32_t lo,
+cdef void _clamp(const qint_t* q, qint_t* out, Py_ssize_t start, Py_ssize_t stop, int32_t lo,
                  int32_t hi) noexcept nogil:
     cdef Py_ssize_t i
     cdef qint_t least = <qint_t>lo, most = <qint_t>hi, v
     if qint_t is not int32_t:
-        if start < stop:
-            start += qn_clamp_bytes(<const uint8_t*>&q[start], <uint8_t*>&out[start], stop - start, lo, hi,
-                                    flip(<qint_t>0))
+        start += qn_clamp_bytes(<const uint8_t*>(q + start), <uint8_t*>(out + start), stop - start, lo, hi,
+                                flip(<qint_t>0))
     for i in range(start, stop):
         v = q[i]
         v = v if v > least else least
         out[i] = v if v < most else most  # so if lo > hi, all are hi
 
 
-def bound(double x, double scale, int32_t zero_point, int32_t lo, int32_t hi):
+def bound(double x, double scale, int32_t zero_point, int32_t lo, int32_t hi, /):
     cdef float inv = <float>1.0 / <float>scale
     if hi > 255:  # qint32
         return qn_qs32(<float>x, inv, <float>zero_point)

@@ -9,8 +9,6 @@ from .._dispatch import kernels
 from ..tensor import QTensor
 
 _GRAIN = 1 << 14
-_NO_MASK = np.empty((0, 0, 0), np.float32)
-_NO_PADDING = np.empty((0, 0), np.float32)
 
 
 def attend(
@@ -38,10 +36,7 @@ def attend(
     weights = _layout.empty((heads, size, s), np.float32)
     if heads:
         threads = _threads.threads_for(heads * size * s * d, _GRAIN)
-        scratch = np.empty((threads, kernels.attention.scratch(s, d)), np.float32)
+        scratch = np.empty(threads * kernels.attention.scratch(s, d), np.float32)
         floats = (np.ascontiguousarray(x.dequantize()) for x in (q, k, v))
-        kernels.attention.attention(
-            *floats, _NO_MASK if mask is None else mask, _NO_PADDING if padding is None else padding, weights, out,
-            scratch, threads,
-        )  # fmt: skip
+        kernels.attention.attention(*floats, mask, padding, weights, out, scratch, threads)
     return out, weights

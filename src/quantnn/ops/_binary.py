@@ -213,10 +213,9 @@ def _prelu_arguments(
 @planned
 def _prelu_plan(x: Form, weight: int, *qparams: Any) -> Plan:
     """Plan for 8-bit integers and one weight: a table."""
-    every, table = np.arange(256, dtype=np.uint8).view(x.dtype.numpy), np.empty(256, x.dtype.numpy)
-    kernel = kernels.typed("binary", "prelu", x.dtype.ctype)
-    kernel(every, table, *_prelu_arguments(np.array([weight]), 256, x.dtype, *qparams), 1)
-    return tabled(x, table.view(np.uint8))
+    every, table = np.arange(256, dtype=np.uint8), np.empty(256, x.dtype.numpy)
+    kernels.binary.prelu(every, table, *_prelu_arguments(np.array([weight]), 256, x.dtype, *qparams), 1)
+    return tabled(x, table)
 
 
 def add_scalar(qa: QTensor, b: Any) -> QTensor:
@@ -479,10 +478,10 @@ def _plan(
         groups.append([shape[d], *(s[d] for s in steps)])
     run, stride_a, stride_b, inner_a, inner_b = groups[0] if groups else (1, 0, 0, 0, 0)
     swap = inner_a == 0
-    outer = np.array([[g[0], *g[3:]] for g in groups[1:]], np.intp).reshape(-1, 3)
+    outer = np.array([[g[0], *g[3:]] for g in groups[1:]], np.intp) if groups[1:] else None
     qparams_a, qparams_b = (scale_a, zero_a), (scale_b, zero_b)
     if swap:
-        outer = np.ascontiguousarray(outer[:, [0, 2, 1]])
+        outer = None if outer is None else np.ascontiguousarray(outer[:, [0, 2, 1]])
         order_a, order_b, inner_a, inner_b = order_b, order_a, inner_b, inner_a
         qparams_a, qparams_b = qparams_b, qparams_a
     arguments: tuple[Any, ...] = (outer, inner_a, inner_b, run)
@@ -494,7 +493,7 @@ def _plan(
         arguments += (*qparams, zero_point if relu else dtype.qmin, dtype.qmax)
     size = math.prod(shape)
     return _Plan(
-        kernels.typed("binary", name, dtype.ctype),
+        getattr(kernels.binary, name),
         arguments,
         swap,
         order_a,
@@ -589,14 +588,12 @@ def run_cat(op: str, qx: Any, dim: Any, scale: Any, zero_point: Any) -> QTensor:
     if type(dim) is not int:
         dim = _checks.integer(op, "dim", dim)
     p = _cat_plan(op, dim, scale, zero_point, *given)
-    parts, as_bytes, form = p
-    out = to = _layout.empty((form.size,), form.numpy)
-    if as_bytes:
-        to = out.view(np.uint8)
+    parts, form = p
+    out = _layout.empty((form.size,), form.numpy)
     for kernel, arguments, i, order, threads in parts:
         x = qx[i]
         block = x._block if order is None else _layout.ordered(x._ints, order)
-        kernel(block.view(np.uint8) if as_bytes else block, to, *arguments, _threads.at_most(threads))
+        kernel(block, out, *arguments, _threads.at_most(threads))
     return formed(out, form, scale, zero_point)
 
 
@@ -614,7 +611,6 @@ class _CatPlan(NamedTuple):
     """How `cat` goes through memory: what it does with each tensor that has elements."""
 
     parts: list[_Part]
-    as_bytes: bool  # whether the kernels take bytes in place of integers
     form: Form  # of the result, whose rows hold those of the parts side by side
 
 
@@ -661,7 +657,7 @@ def _cat_plan(op: str, dim: int, scale: float, zero_point: int, *given: Any) -> 
             threads = min(rows, max(1, x.size // _GRAIN))
             parts.append(_Part(kernel, (columns, start, width, *arguments), i, reads, threads))
             start += columns
-    return _CatPlan(parts, dtype is qint8, laid(dtype, result, order))
+    return _CatPlan(parts, laid(dtype, result, order))
 
 
 def _cat_kernel(nhwc: bool, relu: bool, dtype: DType, *qparams: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
@@ -669,22 +665,18 @@ def _cat_kernel(nhwc: bool, relu: bool, dtype: DType, *qparams: Any) -> tuple[Ca
     same = nhwc and not relu and qparams[:2] == qparams[2:]
     if dtype is qint32:
         if same:
-            return _cat_copy_int32, ()
-        kernel = kernels.typed("binary", "cat_nhwc" if nhwc else "cat_rows", dtype.ctype)
+            return kernels.binary.cat_copy, ()
+        kernel = kernels.binary.cat_nhwc if nhwc else kernels.binary.cat_rows
         return kernel, (*qparams, dtype.qmin, dtype.qmax, relu)
     tables, copied = _cat_tables(nhwc, relu, dtype, *qparams)
     return (kernels.binary.cat_copy, ()) if same or copied else (kernels.binary.cat_lookup, (tables,))
-
-
-def _cat_copy_int32(part: np.ndarray, out: np.ndarray, columns: int, start: int, width: int, threads: int) -> None:
-    kernels.binary.cat_copy(part.view(np.uint8), out.view(np.uint8), 4 * columns, 4 * start, 4 * width, threads)
 
 
 @planned
 def _cat_tables(nhwc: bool, relu: bool, dtype: DType, *qparams: Any) -> tuple[np.ndarray, bool]:
     """What becomes of each of the 256 bytes, as a vector element and then as another; whether that is itself."""
     every, tables = np.arange(256, dtype=np.uint8), np.empty((2, 256), np.uint8)
-    kernel = kernels.typed("binary", "cat_nhwc" if nhwc else "cat_rows", dtype.ctype)
+    kernel = kernels.binary.cat_nhwc if nhwc else kernels.binary.cat_rows
     for table, columns in zip(tables.view(dtype.numpy), (256, 1), strict=True):
-        kernel(every.view(dtype.numpy), table, columns, 0, columns, *qparams, dtype.qmin, dtype.qmax, relu, 1)
-    return tables.ravel(), bool((tables == every).all())
+        kernel(every, table, columns, 0, columns, *qparams, dtype.qmin, dtype.qmax, relu, 1)
+    return tables, bool((tables == every).all())

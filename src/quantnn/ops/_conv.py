@@ -82,7 +82,7 @@ class PackedConv(PackedNd):
             self._run = kernels.conv.conv
             wide = self._merge(ints)
             groups, m, n, _, _, c = wide.shape
-            self._kernel = kernels.conv.Conv(wide.reshape(-1), groups, m * n, m * c, *columns, *geometry)
+            self._kernel = kernels.conv.Conv(wide, groups, m * n, m * c, *columns, *geometry)
 
     def unpack(self) -> tuple[QTensor, np.ndarray | None]:
         """The weight (K, C / groups, *kernel) in channels-last order, scales in float32, and the bias or None."""
@@ -93,7 +93,7 @@ class PackedConv(PackedNd):
             self._kernel.unpack(ints)
         else:
             wide = np.empty(self._wide(), np.int8)
-            self._kernel.packed.unpack(wide.reshape(-1))
+            self._kernel.packed.unpack(wide)
             ints = own_weights(wide)
         ints = ints.reshape(self.out_channels, *self.kernel_size, c)
         weight = unpacked(np.moveaxis(ints, -1, 1), self._scale, self._zero_point, self._per_channel)

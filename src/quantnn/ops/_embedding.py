@@ -14,9 +14,7 @@ from ..tensor import DType, QTensor, per_channel_affine_float_qparams, quint2x4,
 _GRAIN = 1 << 15  # added elements for each thread
 _INT64 = np.dtype(np.int64)
 _FLOAT32 = np.dtype(np.float32)
-_NO_WEIGHTS = np.empty(0, np.float32)
-_NO_MAPPING = np.empty(0, np.int32)
-_NO_OFFSETS = np.empty(0, np.int64)
+_NOTHING = np.empty(0, np.float32)
 
 
 class PackedEmbedding:
@@ -172,20 +170,20 @@ def _bags(
     op: str,
     p: PackedEmbedding,
     indices: np.ndarray,
-    offsets: np.ndarray,
+    offsets: np.ndarray | None,
     fixed: int,
     bags: int,
-    weights: np.ndarray = _NO_WEIGHTS,
-    mapping: np.ndarray = _NO_MAPPING,
+    weights: np.ndarray | None = None,
+    mapping: np.ndarray | None = None,
 ) -> np.ndarray:
     """Run the kernel, after the check that every index is there."""
     rows, dim = p.shape
-    table = mapping.size or rows
+    table = rows if mapping is None else mapping.size
     module = kernels.embedding
     bad = module.check_indices(indices, table)
     if bad >= 0:
         accepted = f"in [0, {table - 1}], the rows of the table" if table else "empty, as the table has no rows"
-        raise IndexError(f"{op}: indices must be {accepted}; got {indices[bad]} at position {bad}")
+        raise IndexError(f"{op}: indices must be {accepted}; got {indices.flat[bad]} at position {bad}")
     out = _layout.empty((bags, dim), _FLOAT32)
     if out.size:
         threads = _threads.threads_for((indices.size + bags) * dim, _GRAIN)
@@ -209,7 +207,7 @@ def _embedding(op: str, dtype: DType, weight: Any, indices: Any, pruned_weights:
     index = _integers(op, "indices", indices)
     if index.ndim not in (1, 2):
         raise ValueError(f"{op}: indices must have 1 or 2 dimensions; got shape {index.shape}")
-    out = _bags(op, p, index.ravel(), _NO_OFFSETS, 1, index.size)
+    out = _bags(op, p, index, None, 1, index.size)
     return out if index.ndim == 1 else out.reshape(*index.shape, p.shape[1])
 
 
@@ -277,7 +275,7 @@ def _embedding_bag(
         if offsets is not None:
             raise ValueError(f"{op}: offsets must be None if indices has two dimensions; got {_checks.kind(offsets)}")
         bags, fixed = index.shape
-        offset = _NO_OFFSETS
+        offset = None
         if include_last_offset:
             if not bags:
                 raise ValueError(f"{op}: indices must have at least one row with include_last_offset; got none")
@@ -302,14 +300,14 @@ def _embedding_bag(
     else:
         raise ValueError(f"{op}: indices must have 1 or 2 dimensions; got shape {index.shape}")
 
-    weights, mapping = _NO_WEIGHTS, _NO_MAPPING
+    weights: np.ndarray | None = None
+    mapping: np.ndarray | None = None
     if per_sample_weights is not None:
         weights = _checks.float_array(op, "per_sample_weights", per_sample_weights)
         if weights.shape not in (index.shape, (index.size,)):
             raise ValueError(
                 f"{op}: per_sample_weights must have the shape of indices, {index.shape}; got {weights.shape}"
             )
-        weights = weights.reshape(-1)
     if pruned_weights:
         if compressed_indices_mapping is None:
             raise ValueError(f"{op}: compressed_indices_mapping must be an int32 array with pruned_weights; got None")
@@ -322,14 +320,13 @@ def _embedding_bag(
             )
         mapping = np.ascontiguousarray(mapping, dtype=np.int32)
         if mapping.size == 1 and mapping[0] == 0:
-            mapping = _NO_MAPPING  # torch's mark of a table that was not pruned
-        bad = kernels.embedding.check_mapping(mapping, p.shape[0])
-        if bad >= 0:
+            mapping = None  # torch's mark of a table that was not pruned
+        elif (bad := kernels.embedding.check_mapping(mapping, p.shape[0])) >= 0:
             accepted = f"in [-1, {p.shape[0] - 1}]"
             raise IndexError(
                 f"{op}: compressed_indices_mapping must be {accepted}; got {mapping[bad]} at position {bad}"
             )
-    return _bags(op, p, index.ravel(), offset, fixed, bags, weights, mapping)
+    return _bags(op, p, index, offset, fixed, bags, weights, mapping)
 
 
 def embedding_bag_byte(
@@ -465,7 +462,7 @@ def _pack_floats(
     if rows and not dim:
         raise ValueError(f"{op}: weight must have columns; got shape {w.shape}")
     if limits is None:
-        bounds = np.empty((0, 2), np.float32)
+        bounds = None
     else:
         bounds = _checks.float_array(op, "rowwise_min_max", limits, (rows, 2))
     nbins = _checks.integer(op, "nbins", nbins, 1, 1 << 16)
@@ -474,7 +471,7 @@ def _pack_floats(
         raise ValueError(f"{op}: ratio must be in [0, 1]; got {ratio}")
     ratio = float(np.float32(ratio))
     bins = nbins if _checks.flag(op, "optimized_qparams", optimized_qparams) else 0
-    if not np.isfinite(bounds).all():
+    if bounds is not None and not np.isfinite(bounds).all():
         raise ValueError(f"{op}: rowwise_min_max must be finite")
     out = _layout.empty((rows, dim // per + (8 if dtype is quint8 else 4)), np.uint8)
     if rows:
@@ -493,7 +490,7 @@ def _rows(op: str, dtype: DType, weight: Any) -> PackedEmbedding:
     if rows.ndim != 2 or rows.shape[1] < tail:
         raise ValueError(f"{op}: weight must have shape (R, bytes of a row), of at least {tail}; got {rows.shape}")
     shape = rows.shape[0], (rows.shape[1] - tail) * 8 // dtype.bits
-    return PackedEmbedding(np.ascontiguousarray(rows), shape, dtype, _NO_WEIGHTS, _NO_WEIGHTS)
+    return PackedEmbedding(np.ascontiguousarray(rows), shape, dtype, _NOTHING, _NOTHING)
 
 
 def _unpack_floats(op: str, dtype: DType, weight: Any) -> np.ndarray:

@@ -18,7 +18,6 @@ from ._dynamic import threads_for
 from ._linear import PackedLinear
 
 _GRAIN = 1 << 13
-_NOTHING = np.empty(0, np.uint8)
 
 
 def linear_leaky_relu(
@@ -245,13 +244,9 @@ def _finish(
     out = _layout.empty(y.shape, np.uint8)
     if not y.size:
         return out
-    q = (
-        (_NOTHING, 1.0, 0)
-        if addend is None
-        else (_layout.channels_last(addend._ints).ravel(), addend._scale, addend._zero_point)
-    )
+    q = (None, 1.0, 0) if addend is None else (_layout.channels_last(addend._ints), addend._scale, addend._zero_point)
     kernels.fused.finish(
-        getattr(kernels.fused, function), y.reshape(-1), q[0], out.reshape(-1), *q[1:], slope, scale, zero_point,
+        getattr(kernels.fused, function), y, q[0], out, *q[1:], slope, scale, zero_point,
         _threads.threads_for(y.size, _GRAIN),
     )  # fmt: skip
     return out

@@ -225,12 +225,12 @@ def _plan(
     if mode == "bilinear" and (out_size != spatial or how.channels_last):
         vector = how.channels_last and dtype is not qint32
         split = channels // _BILINEAR_GROUP * _BILINEAR_GROUP if vector else 0
-        kernel = kernels.typed("interpolate", "bilinear", dtype.ctype)
+        kernel = kernels.interpolate.bilinear
         arguments = (spatial, out_size, channels, _rates(spatial, out_size, factors, corners), corners)
         arguments += (how.channels_last, split, zero_point, dtype.qmin, dtype.qmax)
     elif mode != "area" and out_size != spatial:
         rates = _rates(spatial, out_size, factors)
-        kernel = kernels.typed("interpolate", "nearest", dtype.ctype)
+        kernel = kernels.interpolate.nearest
         arguments = (how.block[1:4], how.out[1:4], channels, (1.0,) * (3 - len(rates)) + rates, mode == "nearest-exact")
     threads = max(1, form.size // _GRAIN) if form.size else 0
     return _Plan(cause, out_size, how.order, form, how.copies, kernel, arguments, threads)

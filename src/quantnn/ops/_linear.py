@@ -42,16 +42,16 @@ class PackedLinear(Packed):
     def _pack(self, w: Weight) -> None:
         module = kernels.linear
         self._run = module.linear
-        self._kernel = module.Packed(
-            np.ascontiguousarray(w.ints).reshape(-1), 1, self.out_features, 1, self.in_features,
-            w.scale, w.zero_point, w.bias, w.per_channel,
+        self._kernel = module.pack(
+            np.ascontiguousarray(w.ints), self.out_features, self.in_features, w.scale, w.zero_point, w.bias,
+            w.per_channel,
         )  # fmt: skip
 
     def unpack(self) -> tuple[QTensor, np.ndarray | None]:
         """The weight (N, K), its scales rounded to float32, and the bias (N) or None."""
         self.ready()
         ints = np.empty((self.out_features, self.in_features), np.int8)
-        self._kernel.unpack(ints.reshape(-1))
+        self._kernel.unpack(ints)
         bias = None if self._bias is None else self._bias.copy()
         return unpacked(ints, self._scale, self._zero_point, self._per_channel), bias
 
@@ -178,20 +178,20 @@ def run_linear(op: str, x: QTensor, packed: PackedLinear, scale: float, zero_poi
     scale, zero_point = _checks.qparams(op, scale, zero_point, quint8)
     form = x._form or x._formed()
     plan = packed._plans.get(form) or keep_plan(packed._plans, form, _plan(op, packed, form))
-    rows, out_rows, result, threads = plan
-    out = _layout.empty(out_rows, result.numpy)
+    plain, size, result, threads = plan
+    out = _layout.empty(size, result.numpy)
     packed._run(
-        packed._kernel, x._ints if rows is None else np.ascontiguousarray(x._ints).reshape(rows), out,
+        packed._kernel, x._block if plain else np.ascontiguousarray(x._ints), out,
         x._scale, x._zero_point, scale, zero_point, relu, _threads.at_most(threads),
     )  # fmt: skip
-    return formed(out.ravel(), result, scale, zero_point, out if rows is None else None)
+    return formed(out, result, scale, zero_point)
 
 
 class _Plan(NamedTuple):
     """What a linear layer does with inputs of one form."""
 
-    x: tuple[int, int] | None  # rows, K; None if the input has that shape, contiguous
-    out: tuple[int, int]  # rows, N
+    plain: bool  # the input is contiguous
+    size: tuple[int]  # of the result's block
     form: Form  # of the result
     threads: int  # at most
 
@@ -204,10 +204,9 @@ def _plan(op: str, packed: PackedLinear, x: Form) -> _Plan:
         raise ValueError(f"{op}: input must have shape (*, {k}) with at least 2 dimensions; got {shape}")
     packed.ready()
     rows = math.prod(shape[:-1])
-    as_it_is = len(shape) == 2 and x.plain
     return _Plan(
-        None if as_it_is else (rows, k),
-        (rows, n),
+        x.plain,
+        (rows * n,),
         laid(quint8, (*shape[:-1], n)),
         max(1, rows * n * k // kernels.grain),
     )

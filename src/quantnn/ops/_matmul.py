@@ -68,17 +68,16 @@ def matmul(qa: QTensor, qb: QTensor, scale: Any, zero_point: Any) -> QTensor:
     if p.threads:
         threads = _threads.at_most(p.threads)
         qparams = (qa._scale, qa._zero_point, qb._scale, qb._zero_point, scale, zero_point, dtype.qmin, dtype.qmax)
-        kernels.typed("matmul", "matmul", dtype.ctype)(
-            qa._ints.reshape(p.a), qb._ints.reshape(p.b), out.reshape(p.out), p.which,
-            np.empty(p.panels, np.float32), np.empty((threads, p.rows), np.float32), *qparams, threads,
+        kernels.matmul.matmul(
+            qa._ints.reshape(p.a), qb._ints.reshape(p.b), out, p.which, np.empty(p.panels, np.float32),
+            np.empty(threads * p.rows, np.float32), *qparams, threads,
         )  # fmt: skip
     return formed(out, p.form, scale, zero_point)
 
 
 class _Plan(NamedTuple):
-    a: tuple[int, int, int]  # the operands and the result as stacks of matrices
+    a: tuple[int, int, int]  # the operands as stacks of matrices
     b: tuple[int, int, int]
-    out: tuple[int, int, int]
     which: np.ndarray  # which matrices of a and b make each of the result's
     panels: int  # floats that the kernel needs, in all and for each thread
     rows: int
@@ -112,7 +111,6 @@ def _plan(a: Form, b: Form) -> _Plan:
     return _Plan(
         (stacks[0], m, k),
         (stacks[1], k, n),
-        (stacks[2], m, n),
         which,
         max(1, stacks[1] * -(-n // columns) * columns * k),
         max(1, kernels.matmul.ROWS * k),

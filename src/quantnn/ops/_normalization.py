@@ -106,7 +106,7 @@ def _batch_plan(
     order = channels_last(n)
     lo = max(dtype.qmin, zero_point) if op != name else dtype.qmin
     return _Plan(
-        kernels.typed("normalization", "batch_norm", dtype.ctype),
+        kernels.normalization.batch_norm,
         _reading(x, order),
         laid(dtype, shape, order),
         n == 3,
@@ -284,7 +284,7 @@ def _affine(op: str, p: _Plan, weight: Any, bias: Any) -> Any:
         np.ones(p.vector, np.float32) if weight is None else _checks.float_array(op, "weight", weight, p.vector),
         np.zeros(p.vector, np.float32) if bias is None else _checks.float_array(op, "bias", bias, p.vector),
     )
-    vectors = kernels.normalization.Vectors(arrays[0].ravel(), arrays[1].ravel())
+    vectors = kernels.normalization.Vectors(*arrays)
     if (weight is None or weight is arrays[0]) and (bias is None or bias is arrays[1]):
         p.known[0] = (weight, bias, vectors)
     return vectors
@@ -369,7 +369,7 @@ def _layer_plan(
     check_eps(op, eps)
     _checks.qparams(op, scale, zero_point, dtype)
     return _Plan(
-        kernels.typed("normalization", "layer_norm", dtype.ctype),
+        kernels.normalization.layer_norm,
         _reading(x, tuple(range(len(x.shape)))),
         laid(dtype, x.shape),
         False,
@@ -433,7 +433,7 @@ def _group_plan(
     else:
         order = tuple(range(len(shape)))
     return _Plan(
-        kernels.typed("normalization", "group_norm_last" if last else "group_norm", dtype.ctype),
+        kernels.normalization.group_norm_last if last else kernels.normalization.group_norm,
         None if last else _reading(x, order),
         laid(dtype, shape, order),
         False,

@@ -16,7 +16,7 @@ from ..tensor import DType, QTensor, formed, qint8, qint32, quint8
 _DTYPES = (quint8, qint8, qint32)
 
 # Float arrays, as far as maxima are concerned.
-_FLOAT = DType("float32", np.float32, -math.inf, math.inf, 32, "float")
+_FLOAT = DType("float32", np.float32, -math.inf, math.inf, 32)
 
 # Input elements that a thread should have to itself.
 _GRAIN = 1 << 15
@@ -312,19 +312,19 @@ class _Plan(NamedTuple):
     how: Images
     scratch: int  # elements of scratch memory for each thread
     dtype: np.dtype  # their type
-    arguments: tuple[Any, ...]  # of the kernel, after the scratch
+    arguments: tuple[Any, ...]  # of the kernel, after the scratch and the shapes
     threads: int  # at most; 0 without elements
 
 
 def _pooled(x: QTensor, plan: _Plan) -> QTensor:
     kernel, how, size, dtype, arguments, most = plan
-    order, shape, _, out_shape, form, copies = how
-    out = _layout.empty(out_shape, form.numpy)
+    order, shape, _, sizes, form, copies = how
+    out = _layout.empty((form.size,), form.numpy)
     if most:
-        block = (x._block if order is None else _layout.ordered(x._ints, order)).reshape(shape)
+        block = x._block if order is None else _layout.ordered(x._ints, order)
         threads = _threads.at_most(most)
-        kernel(block, out, np.empty((threads, size), dtype), *arguments, threads)
-    y = formed(out.ravel(), form, x._scale, x._zero_point)
+        kernel(block, out, np.empty(threads * size, dtype), shape, sizes, *arguments, threads)
+    y = formed(out, form, x._scale, x._zero_point)
     return y.contiguous() if copies else y
 
 
@@ -347,7 +347,7 @@ def _max_plan(
     how = images(x, _out_sizes(op, x.shape[-n:], kernel, steps, pad, holes, ceil_mode))
     ones = (1,) * (3 - n)
     return _Plan(
-        kernels.typed("pool", "max_pool", x.dtype.ctype),
+        kernels.pool.max_pool,
         how,
         how.block[3] * how.block[4],
         x.numpy,
@@ -375,7 +375,7 @@ def _average_plan(
     split = channels // group * group if vector else 0
     numbers = (how.channels_last, count_include_pad, divisor, split, zero_point, dtype.qmin, dtype.qmax)
     return _Plan(
-        kernels.typed("pool", "average", dtype.ctype),
+        kernels.pool.average,
         how,
         how.block[3] * channels if channels < _FEW else 1,
         np.dtype(np.int32),

@@ -89,10 +89,10 @@ def _plan(x: Form, dim: int, x_scale: float, x_zero_point: int, scale: float, ze
     axis = dim % most
     order = (*(i for i in range(n) if i != axis), *((axis,) if n else ()))
     reads = None if lies(shape, x.strides, order, x.numpy.itemsize) else order
-    kernel = kernels.typed("softmax", "softmax", dtype.ctype)
     qparams = (x_scale, x_zero_point, scale, zero_point, dtype.qmin, dtype.qmax)
     arguments = (shape[axis] if n else 1, _table(x_scale), *qparams)
-    return _Plan(kernel, arguments, reads, laid(dtype, shape, order), max(1, x.size // _GRAIN) if x.size else 0)
+    threads = max(1, x.size // _GRAIN) if x.size else 0
+    return _Plan(kernels.softmax.softmax, arguments, reads, laid(dtype, shape, order), threads)
 
 
 @planned

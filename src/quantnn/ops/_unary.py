@@ -675,19 +675,18 @@ class Plan(NamedTuple):
 
 @planned
 def plan(family: str, function: str, x: Form, grain: int) -> Plan:
-    """Plan for a kernel's fused function, a thread of which should have `grain` elements."""
+    """Plan for a kernel's function, a thread of which should have `grain` elements."""
     order, as_it_lies = walk(x.shape, x.strides, x.numpy.itemsize)
-    kernel = kernels.typed(family, function, x.dtype.ctype)
+    kernel = getattr(getattr(kernels, family), function)
     return Plan(kernel, (), None if as_it_lies else order, laid(x.dtype, x.shape, order), max(1, x.size // grain))
 
 
 def tabled(x: Form, table: np.ndarray) -> Plan:
     """Plan for what a table makes of each of the 256 bytes."""
     order, as_it_lies = walk(x.shape, x.strides, 1)
-    kernel = kernels.unary.lookup if x.dtype is quint8 else _lookup_int8
     arguments = (table, table, max(1, x.size), x.size)
     result = laid(x.dtype, x.shape, order)
-    return Plan(kernel, arguments, None if as_it_lies else order, result, max(1, x.size // _GRAIN))
+    return Plan(kernels.unary.lookup, arguments, None if as_it_lies else order, result, max(1, x.size // _GRAIN))
 
 
 def run(p: Plan, x: QTensor, scale: float, zero_point: int, *arguments: Any) -> QTensor:
@@ -712,7 +711,7 @@ def clamp_inplace(x: QTensor, least: int, most: int) -> QTensor:
         ints[...] = clamped(x, least, most, x._scale, x._zero_point)._ints
     else:
         threads = _threads.threads_for(block.size, _GRAIN)
-        kernels.typed("unary", "clamp", x._dtype.ctype)(block, block, least, most, threads)
+        kernels.unary.clamp(block, block, least, most, threads)
     return x
 
 
@@ -756,16 +755,12 @@ def _plan(
     arguments: tuple[Any, ...] = (x_scale, x_zero_point, scale, zero_point, dtype.qmin, dtype.qmax, a, b)
     kernel: Callable[..., Any]
     if dtype is qint32:
-        kernel = functools.partial(kernels.typed("unary", "compute", dtype.ctype), getattr(kernels.unary, name))
+        kernel = functools.partial(kernels.unary.compute, getattr(kernels.unary, name))
     else:
-        kernel = kernels.unary.lookup if dtype is quint8 else _lookup_int8
+        kernel = kernels.unary.lookup
         arguments = _tables(name, dtype, *arguments)
     result = laid(dtype, shape, order)
     return Plan(kernel, (*arguments, run, n_vector), None if as_it_lies else order, result, max(1, x.size // _GRAIN))
-
-
-def _lookup_int8(q: np.ndarray, out: np.ndarray, *arguments: Any) -> None:
-    kernels.unary.lookup(q.view(np.uint8), out.view(np.uint8), *arguments)
 
 
 @planned
@@ -773,8 +768,7 @@ def _tables(name: str, dtype: DType, *arguments: Any) -> tuple[np.ndarray, np.nd
     """What becomes of each of the 256 bytes, as a vector element and as another."""
     every = np.arange(256, dtype=np.uint8)
     vector, scalar = np.empty(256, np.uint8), np.empty(256, np.uint8)
-    kernel = kernels.typed("unary", "compute", dtype.ctype)
+    function = getattr(kernels.unary, name)
     for table, n_vector in ((vector, 256), (scalar, 0)):
-        function = getattr(kernels.unary, name)
-        kernel(function, every.view(dtype.numpy), table.view(dtype.numpy), *arguments, 256, n_vector, 1)
+        kernels.unary.compute(function, every.view(dtype.numpy), table.view(dtype.numpy), *arguments, 256, n_vector, 1)
     return vector, scalar
