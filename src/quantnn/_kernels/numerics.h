@@ -1,7 +1,7 @@
 /* The scalar rounding rules that every kernel shares.
  *
  * Each function is one rule of torch 2.13's arithmetic on one element, written so that a compiler can vectorize a loop
- * around it. They give the same bits at every instruction-set level: the build forbids contraction, and a fused
+ * around it, into which it always goes (QN_INLINE). They give the same bits at every instruction-set level: the build forbids contraction, and a fused
  * multiply-add is written out as qn_fma.
  *
  *   qn_fma    a*b+c with one float32 rounding
@@ -28,9 +28,17 @@
 #include <immintrin.h>
 #endif
 
+#if defined(_MSC_VER) && !defined(__clang__)
+#define QN_INLINE static __forceinline
+#define QN_UNROLL
+#else
+#define QN_INLINE static inline __attribute__((always_inline))
+#define QN_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 #define QN_INT_MAX_F 2147483520.0f /* the largest float32 below 2**31 */
 
-static inline float qn_fma(float a, float b, float c)
+QN_INLINE float qn_fma(float a, float b, float c)
 {
 #if defined(__FMA__) || defined(__aarch64__) || defined(_M_ARM64)
     return fmaf(a, b, c);
@@ -52,7 +60,7 @@ static inline float qn_fma(float a, float b, float c)
 }
 
 /* Nearest integer, ties to even, as a float. */
-static inline float qn_rint(float x)
+QN_INLINE float qn_rint(float x)
 {
 #if defined(__SSE4_1__) || defined(__AVX__) || defined(__aarch64__) || defined(_M_ARM64)
     return rintf(x);
@@ -63,7 +71,7 @@ static inline float qn_rint(float x)
 #endif
 }
 
-static inline int32_t qn_rne(float x)
+QN_INLINE int32_t qn_rne(float x)
 {
 #if defined(__GNUC__) && !defined(__clang__) && defined(__SSE2__)
     return __builtin_irintf(x); /* cvtps2dq; vectorized, where the casts below are not always */
@@ -75,7 +83,7 @@ static inline int32_t qn_rne(float x)
 }
 
 /* qn_rne of |x| < 2**22. The sum has no fraction bits, and its mantissa is the integer: no conversion, no branch. */
-static inline int32_t qn_rne_small(float x)
+QN_INLINE int32_t qn_rne_small(float x)
 {
     int32_t bits;
     x += 12582912.0f;
@@ -83,19 +91,19 @@ static inline int32_t qn_rne_small(float x)
     return bits - 0x4B400000;
 }
 
-static inline int32_t qn_clamp(int32_t v, int32_t lo, int32_t hi)
+QN_INLINE int32_t qn_clamp(int32_t v, int32_t lo, int32_t hi)
 {
     v = v < lo ? lo : v;
     return v > hi ? hi : v;
 }
 
 /* int32 arithmetic that wraps, as torch's does. */
-static inline int32_t qn_add(int32_t a, int32_t b) { return (int32_t)((uint32_t)a + (uint32_t)b); }
-static inline int32_t qn_sub(int32_t a, int32_t b) { return (int32_t)((uint32_t)a - (uint32_t)b); }
-static inline int32_t qn_mul(int32_t a, int32_t b) { return (int32_t)((uint32_t)a * (uint32_t)b); }
+QN_INLINE int32_t qn_add(int32_t a, int32_t b) { return (int32_t)((uint32_t)a + (uint32_t)b); }
+QN_INLINE int32_t qn_sub(int32_t a, int32_t b) { return (int32_t)((uint32_t)a - (uint32_t)b); }
+QN_INLINE int32_t qn_mul(int32_t a, int32_t b) { return (int32_t)((uint32_t)a * (uint32_t)b); }
 
 /* rne and clamp of a float that may be outside int32; the bounds are 8-bit. */
-static inline int32_t qn_rne_clamp(float t, int32_t lo, int32_t hi)
+QN_INLINE int32_t qn_rne_clamp(float t, int32_t lo, int32_t hi)
 {
     t = t < (float)hi ? t : (float)hi; /* NaN gives hi */
     t = t > (float)lo ? t : (float)lo;
@@ -106,48 +114,48 @@ static inline int32_t qn_rne_clamp(float t, int32_t lo, int32_t hi)
 #endif
 }
 
-static inline int32_t qn_rne_clamp32(float t) /* clamp in float64; NaN gives INT32_MIN */
+QN_INLINE int32_t qn_rne_clamp32(float t) /* clamp in float64; NaN gives INT32_MIN */
 {
     return t >= 2147483648.0f ? INT32_MAX : qn_rne(t);
 }
 
-static inline int32_t qn_qt(float x, float inv, float zo, int32_t lo, int32_t hi)
+QN_INLINE int32_t qn_qt(float x, float inv, float zo, int32_t lo, int32_t hi)
 {
     return qn_rne_clamp(qn_fma(x, inv, zo), lo, hi);
 }
 
-static inline int32_t qn_qs(float x, float inv, float zo, int32_t lo, int32_t hi)
+QN_INLINE int32_t qn_qs(float x, float inv, float zo, int32_t lo, int32_t hi)
 {
     float t = x * inv;
     t = zo + t;
     return t == t ? qn_rne_clamp(t, lo, hi) : 0;
 }
 
-static inline int32_t qn_qs32(float x, float inv, float zo) /* also qt and qv of qint32 */
+QN_INLINE int32_t qn_qs32(float x, float inv, float zo) /* also qt and qv of qint32 */
 {
     float t = x * inv;
     return qn_rne_clamp32(zo + t);
 }
 
-static inline int32_t qn_qv(float x, float inv, int32_t zo, int32_t lo, int32_t hi)
+QN_INLINE int32_t qn_qv(float x, float inv, int32_t zo, int32_t lo, int32_t hi)
 {
     float t = x * inv;
     t = t < QN_INT_MAX_F ? t : QN_INT_MAX_F;
     return qn_clamp(qn_add(qn_rne(t), zo), lo, hi);
 }
 
-static inline float qn_ds(int32_t q, float scale, int32_t zero_point)
+QN_INLINE float qn_ds(int32_t q, float scale, int32_t zero_point)
 {
     return scale * (float)qn_sub(q, zero_point);
 }
 
 /* The constant of qn_dv. */
-static inline float qn_dv_offset(float scale, int32_t zero_point) { return scale * -(float)zero_point; }
+QN_INLINE float qn_dv_offset(float scale, int32_t zero_point) { return scale * -(float)zero_point; }
 
-static inline float qn_dv(int32_t q, float scale, float offset) { return qn_fma(scale, (float)q, offset); }
+QN_INLINE float qn_dv(int32_t q, float scale, float offset) { return qn_fma(scale, (float)q, offset); }
 
 /* float32 to float16, to nearest, ties to even; too large gives infinity. */
-static inline uint16_t qn_half_of_float(float x)
+QN_INLINE uint16_t qn_half_of_float(float x)
 {
     uint32_t bits, sign, magnitude, shift, rest, h;
     memcpy(&bits, &x, sizeof bits);
@@ -174,7 +182,7 @@ static inline uint16_t qn_half_of_float(float x)
 }
 
 /* float16 to float32, exactly. */
-static inline float qn_float_of_half(uint16_t h)
+QN_INLINE float qn_float_of_half(uint16_t h)
 {
     uint32_t sign = (uint32_t)(h & 0x8000) << 16, magnitude = h & 0x7FFF, bits;
     float x;
@@ -192,7 +200,7 @@ static inline float qn_float_of_half(uint16_t h)
 }
 
 /* e**a for -87 <= a <= 88, to 1 ulp: a = n log(2) + r, and n goes into the exponent. */
-static inline float qn_exp(float a)
+QN_INLINE float qn_exp(float a)
 {
     float t = qn_fma(a, 1.44269504f, 12582912.0f), n = t - 12582912.0f, r, p, power; /* rounds as qn_rne_small does */
     int32_t bits;
@@ -208,7 +216,7 @@ static inline float qn_exp(float a)
 }
 
 /* e**a for a <= 0, to 1e-14; what lies below -700 is e**-700, which is 0 as float32. NaN stays. */
-static inline double qn_exp64(double a)
+QN_INLINE double qn_exp64(double a)
 {
     const double magic = 6755399441055744.0; /* 1.5 * 2**52: rounds as in qn_rne_small */
     double t, n, r, p, power;
@@ -236,7 +244,7 @@ static inline double qn_exp64(double a)
 }
 
 /* tanh x, with (1 - e**-2|x|) / (1 + e**-2|x|) where that loses no digits. */
-static inline double qn_tanh64(double x)
+QN_INLINE double qn_tanh64(double x)
 {
     double a = fabs(x), u = a * a, e = qn_exp64(-2.0 * a);
     double small = a * (1.0 - u * (1.0 / 3 - u * (2.0 / 15 - u * (17.0 / 315)))), large = (1.0 - e) / (1.0 + e);
@@ -271,7 +279,7 @@ static inline void qn_softmax(float *restrict x, double *restrict powers, ptrdif
         x[i] = (float)(powers[i] * factor);
 }
 
-static inline float qn_sigmoid(float x)
+QN_INLINE float qn_sigmoid(float x)
 {
     float a = -x;
     a = a > 88.0f ? 88.0f : a; /* NaN stays */
@@ -280,7 +288,7 @@ static inline float qn_sigmoid(float x)
 }
 
 /* Odd polynomial where |x| is small, else 1 - 2 / (e**2|x| + 1). */
-static inline float qn_tanh(float x)
+QN_INLINE float qn_tanh(float x)
 {
     float a = fabsf(x), u = a * a, p, twice = a + a, y;
     p = qn_fma(-0.0057049785f, u, 0.020639079f);

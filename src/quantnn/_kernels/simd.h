@@ -46,14 +46,6 @@
 
 #include "numerics.h"
 
-#if defined(_MSC_VER) && !defined(__clang__)
-#define QN_INLINE static __forceinline
-#define QN_UNROLL
-#else
-#define QN_INLINE static inline __attribute__((always_inline))
-#define QN_UNROLL _Pragma("GCC unroll 16")
-#endif
-
 /* A float result: what the sum of a column stands for. */
 QN_INLINE float qn_float_result(float acc, float m, float b, int32_t relu)
 {
