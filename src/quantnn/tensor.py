@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _layout, _repr, _threads
+from ._buffers import formed as formed
+from ._buffers import formed_as
 from ._dispatch import kernels, planned
 from ._form import Form, form, laid, walk
 
 _GRAIN = 1 << 16
 _FLOAT32 = np.dtype(np.float32)
-_new = object.__new__
 
 
 class DType:
@@ -1275,22 +1276,7 @@ from . import _checks  # noqa: E402
 # ---- helpers of the methods --------------------------------------------------------------------------------
 
 
-def formed(block: np.ndarray, form: Form, scale: float, zero_point: int, array: np.ndarray | None = None) -> QTensor:
-    """What an operator makes: a block of memory, whose elements have a form, with checked parameters.
-
-    `array` is the block in that form, if there is one already.
-    """
-    x = _new(QTensor)
-    x._block = block
-    x._form = form
-    x._array = array
-    x._shape = None
-    x._dtype = form.dtype
-    x._scale = scale
-    x._zero_point = zero_point
-    x._qscheme = per_tensor_affine
-    x._axis = 0
-    return x
+formed_as(QTensor, per_tensor_affine)
 
 
 def _rebuild(

@@ -21,6 +21,7 @@ Parallel: over output rows (n, d, h).
 from cython.parallel cimport prange
 from libc.math cimport ceilf, floorf, isinf
 from libc.stdint cimport int64_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 from arrays cimport QN_INT8, QN_INT32, QN_UINT8, qn_read, qn_type, qn_write
 from numerics cimport cut, flip, int8_t, int32_t, qint_t, qn_add, qn_fma, qn_mul, qn_qs32, qn_rne_clamp, qn_sub
@@ -84,6 +85,13 @@ cdef inline Py_ssize_t _at(Steps s, Py_ssize_t n, Py_ssize_t d, Py_ssize_t h, Py
     return n * s.image + d * s.plane + h * s.row + w * s.pixel
 
 
+cdef void *_scratch(Py_ssize_t size) except NULL:
+    cdef void *block = malloc(max(size, 1))
+    if block == NULL:
+        raise MemoryError(f"pooling: cannot allocate {size} bytes")
+    return block
+
+
 cdef Axis _axis(int64_t size, int64_t out, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) noexcept:
     cdef Axis a
     a.size = size
@@ -97,14 +105,14 @@ cdef Axis _axis(int64_t size, int64_t out, int64_t kernel, int64_t stride, int64
 
 # ---- max ----------------------------------------------------------------------------------------------------------
 # Small windows of many bytes are taken at once. Otherwise each output row in two steps: the maximum of the input rows
-# that it covers, element by element, into `scratch`; then the maximum across each window of that one row.
+# that it covers, element by element, into scratch memory; then the maximum across each window of that one row.
 
 cdef enum:
     SMALL = 9         # taps
 
 
-# `scratch` has room for one input row a thread. `lowest` is the least number of the type: -inf for float.
-def max_pool(x, out, scratch, tuple shape, tuple sizes, tuple kernel, tuple stride, tuple padding, tuple dilation,
+# `lowest` is the least number of the type: -inf for float.
+def max_pool(x, out, tuple shape, tuple sizes, tuple kernel, tuple stride, tuple padding, tuple dilation,
              double lowest, int threads, /):
     cdef Axis d = _axis(shape[1], sizes[1], kernel[0], stride[0], padding[0], dilation[0])
     cdef Axis h = _axis(shape[2], sizes[2], kernel[1], stride[1], padding[1], dilation[1])
@@ -116,7 +124,7 @@ def max_pool(x, out, scratch, tuple shape, tuple sizes, tuple kernel, tuple stri
     cdef int size = 4 if t == QN_INT32 else 1
     cdef void *first = qn_read(x, size, 0, NULL)
     cdef void *to = qn_write(out, size, 0, NULL)
-    cdef void *held = qn_write(scratch, size, 0, NULL)
+    cdef void *held = _scratch(threads * steps.row * size)  # a row of the input for each thread
     if floats:
         _max_pool(<const float*>first, <float*>to, <float*>held, steps, d, h, w, <float>lowest, rows, threads)
     elif t == QN_UINT8:
@@ -125,6 +133,7 @@ def max_pool(x, out, scratch, tuple shape, tuple sizes, tuple kernel, tuple stri
         _max_pool(<const int8_t*>first, <int8_t*>to, <int8_t*>held, steps, d, h, w, <int8_t>lowest, rows, threads)
     else:
         _max_pool(<const int32_t*>first, <int32_t*>to, <int32_t*>held, steps, d, h, w, <int32_t>lowest, rows, threads)
+    free(held)
 
 
 cdef void _max_pool(const item_t* x, item_t* out, item_t* scratch, Steps steps, Axis d, Axis h, Axis w, item_t lowest,
@@ -299,12 +308,12 @@ cdef void _max_across(const item_t* row, item_t* out, Axis w, Py_ssize_t channel
 
 
 # ---- average ------------------------------------------------------------------------------------------------------
-# Few channels: each output row in two steps, as the maximum, with the sums of the columns in `scratch`. More channels:
-# window by window, bytes in registers where one rule holds for all channels.
+# Few channels: each output row in two steps, as the maximum, with the sums of the columns in scratch memory. More
+# channels: window by window, bytes in registers where one rule holds for all channels.
 
 cdef enum:
     BLOCK = 512       # sums held at a time
-    FEW = 64          # channels; as in quantnn.ops._pool
+    FEW = 64          # channels
     FITS = 1 << 22    # this many 8-bit integers have a sum that fits into an int32
 
 cdef struct Mean:
@@ -328,8 +337,7 @@ cdef struct Factor:
     float inv
 
 
-# `scratch` has room for one input row a thread; it is used only where there are few channels.
-def average(x, out, scratch, tuple shape, tuple sizes, tuple kernel, tuple stride, tuple padding, bint channels_last,
+def average(x, out, tuple shape, tuple sizes, tuple kernel, tuple stride, tuple padding, bint channels_last,
             bint count_include_pad, int64_t divisor, Py_ssize_t split, int32_t zero_point, int32_t lo, int32_t hi,
             int threads, /):
     cdef Axis d = _axis(shape[1], sizes[1], kernel[0], stride[0], padding[0], 1)
@@ -345,19 +353,19 @@ def average(x, out, scratch, tuple shape, tuple sizes, tuple kernel, tuple strid
     mean.zero_point = zero_point
     mean.lo = lo
     mean.hi = hi
-    cdef Py_ssize_t rows = shape[0] * d.out * h.out, held
+    cdef Py_ssize_t rows = shape[0] * d.out * h.out, held = steps.row if steps.pixel < FEW else 0
     cdef int t = qn_type(out)
     cdef int size = 4 if t == QN_INT32 else 1
     cdef void *first = qn_read(x, size, 0, NULL)
     cdef void *to = qn_write(out, size, 0, NULL)
-    cdef int32_t *sums = <int32_t*>qn_write(scratch, 4, 0, &held)
-    held //= threads
+    cdef int32_t *sums = <int32_t*>_scratch(threads * held * sizeof(int32_t))  # a row for each thread
     if t == QN_UINT8:
         _average(<const uint8_t*>first, <uint8_t*>to, sums, held, steps, d, h, w, mean, rows, threads)
     elif t == QN_INT8:
         _average(<const int8_t*>first, <int8_t*>to, sums, held, steps, d, h, w, mean, rows, threads)
     else:
         _average(<const int32_t*>first, <int32_t*>to, sums, held, steps, d, h, w, mean, rows, threads)
+    free(sums)
 
 
 cdef void _average(const qint_t* x, qint_t* out, int32_t* sums, Py_ssize_t held, Steps steps, Axis d, Axis h, Axis w,

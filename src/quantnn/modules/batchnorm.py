@@ -67,7 +67,8 @@ class _BatchNorm(Module):
         QTensor
             Of the same shape and dtype, channels-last in memory.
         """
-        parameters, buffers = self._parameters, self._buffers
+        d = self.__dict__  # quicker than the attributes
+        parameters, buffers = d["_parameters"], d["_buffers"]
         return _normalization.run_batch_norm(
             self._op,
             input,
@@ -75,7 +76,7 @@ class _BatchNorm(Module):
             parameters["bias"],
             buffers["running_mean"],
             buffers["running_var"],
-            self.eps,
+            d["eps"],
             buffers["scale"].item(),
             buffers["zero_point"].item(),
         )

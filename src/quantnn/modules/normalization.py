@@ -112,9 +112,10 @@ class LayerNorm(_Norm):
 
     def forward(self, input: QTensor) -> QTensor:
         """Normalize a QTensor of shape (..., *normalized_shape)."""
-        p, b = self._parameters, self._buffers  # quicker than the attributes
-        return _normalization.layer_norm(
-            input, self.normalized_shape, p["weight"], p["bias"], self.eps, b["scale"].item(), b["zero_point"].item()
+        d = self.__dict__  # quicker than the attributes
+        p, b = d["_parameters"], d["_buffers"]
+        return _normalization.run_layer_norm(
+            input, d["normalized_shape"], p["weight"], p["bias"], d["eps"], b["scale"].item(), b["zero_point"].item()
         )
 
     def _get_name(self) -> str:
@@ -220,14 +221,15 @@ class GroupNorm(_Norm):
 
     def forward(self, input: QTensor) -> QTensor:
         """Normalize a QTensor of shape (N, C, ...)."""
-        p, b = self._parameters, self._buffers  # quicker than the attributes
+        d = self.__dict__  # quicker than the attributes
+        p, b = d["_parameters"], d["_buffers"]
         return _normalization.run_group_norm(
             "group_norm",
             input,
-            self.num_groups,
+            d["num_groups"],
             p["weight"],
             p["bias"],
-            self.eps,
+            d["eps"],
             b["scale"].item(),
             b["zero_point"].item(),
         )

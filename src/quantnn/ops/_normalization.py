@@ -12,7 +12,7 @@ import numpy as np
 from .. import _checks, _layout, _threads
 from .._dispatch import kernels, planned
 from .._form import Form, channels_last, laid, lies
-from ..tensor import QTensor, formed, inverse, qint8, qint32, quint8
+from ..tensor import QTensor, formed, inverse, per_tensor_affine, qint8, qint32, quint8
 
 _DTYPES = (quint8, qint8, qint32)
 _GRAIN = 1 << 14  # elements for each thread
@@ -53,7 +53,9 @@ def run_batch_norm(
     op: str, qx: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: Any, scale: Any, zero_point: Any
 ) -> QTensor:
     """A batch norm by its name."""
-    x = _checks.qtensor(op, "qx", qx, _DTYPES)
+    x = qx
+    if type(x) is not QTensor or x._qscheme is not per_tensor_affine or x._dtype not in _DTYPES:
+        x = _checks.qtensor(op, "qx", qx, _DTYPES)
     if type(eps) is not float:
         eps = check_eps(op, eps)
     if type(scale) is not float or type(zero_point) is not int:
@@ -341,21 +343,27 @@ def layer_norm(
     >>> quantnn.ops.layer_norm(x, [4], None, None, 1e-5, 0.01, 128).int_repr()
     array([[  0,  83, 173, 255]], dtype=uint8)
     """
+    shape = check_normalized_shape("layer_norm", normalized_shape)
+    return run_layer_norm(input, shape, weight, bias, eps, output_scale, output_zero_point)
+
+
+def run_layer_norm(
+    input: Any, shape: tuple[int, ...], weight: Any, bias: Any, eps: Any, scale: Any, zero_point: Any
+) -> QTensor:
+    """Layer norm over a checked shape."""
     op = "layer_norm"
-    x = _checks.qtensor(op, "input", input, _DTYPES)
+    x = input
+    if type(x) is not QTensor or x._qscheme is not per_tensor_affine or x._dtype not in _DTYPES:
+        x = _checks.qtensor(op, "input", input, _DTYPES)
     if type(eps) is not float:
         eps = check_eps(op, eps)
-    if type(output_scale) is not float or type(output_zero_point) is not int:
-        output_scale, output_zero_point = _checks.qparams(op, output_scale, output_zero_point, x._dtype)
-    form = x._form or x._formed()
-    shape = normalized_shape
-    if type(shape) is not tuple or {*map(type, shape)} != {int}:
-        shape = check_normalized_shape(op, shape)
-    p = _layer_plan(form, x._scale, x._zero_point, shape, eps, output_scale, output_zero_point)
+    if type(scale) is not float or type(zero_point) is not int:
+        scale, zero_point = _checks.qparams(op, scale, zero_point, x._dtype)
+    p = _layer_plan(x._form or x._formed(), x._scale, x._zero_point, shape, eps, scale, zero_point)
     w, b, vectors = p.known[0]
     if weight is not w or bias is not b:
         vectors = _affine(op, p, weight, bias)
-    return _run(p, x, vectors, output_scale, output_zero_point)
+    return _run(p, x, vectors, scale, zero_point)
 
 
 @planned
@@ -363,7 +371,6 @@ def _layer_plan(
     x: Form, x_scale: float, x_zero_point: int, shape: tuple[int, ...], eps: float, scale: float, zero_point: int
 ) -> _Plan:
     op, dtype = "layer_norm", x.dtype
-    check_normalized_shape(op, shape)
     if x.shape[-len(shape) :] != shape:
         raise ValueError(f"{op}: input must have a shape that ends in normalized_shape, {shape}; got {x.shape}")
     check_eps(op, eps)
@@ -384,7 +391,9 @@ def run_group_norm(
     op: str, input: Any, groups: int | None, weight: Any, bias: Any, eps: Any, scale: Any, zero_point: Any
 ) -> QTensor:
     """Group norm under the name that errors give it; without `groups`, each channel is one."""
-    x = _checks.qtensor(op, "input", input, _DTYPES)
+    x = input
+    if type(x) is not QTensor or x._qscheme is not per_tensor_affine or x._dtype not in _DTYPES:
+        x = _checks.qtensor(op, "input", input, _DTYPES)
     if groups is not None and type(groups) is not int:
         groups = _checks.integer(op, "num_groups", groups, 1)
     if type(eps) is not float:

@@ -21,9 +21,6 @@ _FLOAT = DType("float32", np.float32, -math.inf, math.inf, 32)
 # Input elements that a thread should have to itself.
 _GRAIN = 1 << 15
 
-# Fewer channels than this need scratch memory for averages; as in _kernels/pool.pyx.
-_FEW = 64
-
 # Channels in one step of torch's vector loops, which round differently from what is left over.
 _AVERAGE_GROUP = 16
 _ADAPTIVE_GROUP = 8
@@ -310,20 +307,17 @@ class _Plan(NamedTuple):
 
     kernel: Any
     how: Images
-    scratch: int  # elements of scratch memory for each thread
-    dtype: np.dtype  # their type
-    arguments: tuple[Any, ...]  # of the kernel, after the scratch and the shapes
+    arguments: tuple[Any, ...]  # of the kernel, after the shapes
     threads: int  # at most; 0 without elements
 
 
 def _pooled(x: QTensor, plan: _Plan) -> QTensor:
-    kernel, how, size, dtype, arguments, most = plan
+    kernel, how, arguments, most = plan
     order, shape, _, sizes, form, copies = how
     out = _layout.empty((form.size,), form.numpy)
     if most:
         block = x._block if order is None else _layout.ordered(x._ints, order)
-        threads = _threads.at_most(most)
-        kernel(block, out, np.empty(threads * size, dtype), shape, sizes, *arguments, threads)
+        kernel(block, out, shape, sizes, *arguments, _threads.at_most(most))
     y = formed(out, form, x._scale, x._zero_point)
     return y.contiguous() if copies else y
 
@@ -349,8 +343,6 @@ def _max_plan(
     return _Plan(
         kernels.pool.max_pool,
         how,
-        how.block[3] * how.block[4],
-        x.numpy,
         ((*ones, *kernel), (*ones, *steps), (*(0 for _ in ones), *pad), (*ones, *holes), x.dtype.qmin),
         _threads_for(x),
     )
@@ -377,8 +369,6 @@ def _average_plan(
     return _Plan(
         kernels.pool.average,
         how,
-        how.block[3] * channels if channels < _FEW else 1,
-        np.dtype(np.int32),
         (*windows, *numbers),
         _threads_for(x),
     )
