@@ -14,7 +14,7 @@ import numpy as np
 
 from . import _threads
 from ._buffers import empty as empty
-from ._dispatch import kernels
+from ._dispatch import kernels, planned
 
 # bytes whose rearranging is worth a thread of its own
 _GRAIN = 1 << 18
@@ -54,16 +54,34 @@ def ordered(a: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
     Images of bytes that go to or from channels-last memory have a kernel of their own.
     """
     if a.itemsize == 1 and a.size >= 1024 and a.ndim > 2:
-        last = _turned(a.ndim, 2)
-        if not a.flags.c_contiguous and a.transpose(last).flags.c_contiguous:
-            a, order = a.transpose(last), tuple(last.index(i) for i in order)
-        at = order[1]
-        if at > 1 and a.flags.c_contiguous and order == _turned(a.ndim, at):
-            x = a.view(np.uint8).reshape(a.shape[0], math.prod(a.shape[1:at]), math.prod(a.shape[at:]))
-            out = empty((x.shape[0], x.shape[2], x.shape[1]), np.uint8)
-            kernels.transpose.transpose(x, out, _threads.threads_for(x.size, _GRAIN))
-            return out.reshape(-1).view(a.dtype)
+        turn = _turn(a.shape, a.strides, order)
+        if turn is not None:
+            axes, *shape, threads = turn
+            out = empty((a.size,), a.dtype)
+            kernels.transpose.transpose(a if axes is None else a.transpose(axes), out, *shape, _threads.at_most(threads))
+            return out
     return np.ascontiguousarray(a.transpose(order)).ravel()  # quicker than ravel alone
+
+
+@planned
+def _turn(
+    shape: tuple[int, ...], strides: tuple[int, ...], order: tuple[int, ...]
+) -> tuple[tuple[int, ...] | None, int, int, int, int] | None:
+    """How to bring bytes into `order` by transposing matrices, if that is all there is to do.
+
+    The axes by which the array is C-contiguous (None: as they are); the number of matrices, their rows and columns; and
+    how many threads that is worth.
+    """
+    n, axes = len(shape), None
+    if not lies(shape, strides, range(n), 1):
+        axes = _turned(n, 2)
+        if not lies(shape, strides, axes, 1):
+            return None
+        shape, order = tuple(shape[i] for i in axes), tuple(axes.index(i) for i in order)
+    at = order[1]
+    if at < 2 or order != _turned(n, at):
+        return None
+    return axes, shape[0], math.prod(shape[1:at]), math.prod(shape[at:]), max(1, math.prod(shape) // _GRAIN)
 
 
 def _turned(n: int, at: int) -> tuple[int, ...]:

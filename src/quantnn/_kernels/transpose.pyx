@@ -2,7 +2,7 @@
 Transpose: matrices of bytes, as an image goes from (N, C, H, W) to channels-last memory.
 
 Computes out[n, j, i] = x[n, i, j].
-Layout: x (N, R, C) and out (N, C, R) dense. Blocks of 16 x 16 bytes are turned in registers, several at once
+Layout: the bytes of x (N, R, C) and out (N, C, R). Blocks of 16 x 16 bytes are turned in registers, several at once
 (simd.h); a strip of 64 rows fills whole cache lines of the result before the next strip comes. What does not fill a block
 goes byte by byte.
 Exactness: bytes are moved.
@@ -23,11 +23,10 @@ cdef enum:
     STRIP = 64
 
 
-def transpose(x, out, int threads, /):
-    cdef Py_ssize_t shape[3]
-    cdef const uint8_t *whole = <const uint8_t *>qn_read(x, 1, 3, shape)
-    cdef uint8_t *result = <uint8_t *>qn_write(out, 1, 3, NULL)
-    cdef Py_ssize_t n = shape[0], rows = shape[1], columns = shape[2], strips = (rows + STRIP - 1) // STRIP
+def transpose(x, out, Py_ssize_t n, Py_ssize_t rows, Py_ssize_t columns, int threads, /):
+    cdef const uint8_t *whole = <const uint8_t *>qn_read(x, 1, 0, NULL)
+    cdef uint8_t *result = <uint8_t *>qn_write(out, 1, 0, NULL)
+    cdef Py_ssize_t strips = (rows + STRIP - 1) // STRIP
     cdef int t
     if n * rows * columns == 0:
         return

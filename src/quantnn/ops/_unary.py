@@ -692,8 +692,10 @@ def tabled(x: Form, table: np.ndarray) -> Plan:
 def run(p: Plan, x: QTensor, scale: float, zero_point: int, *arguments: Any) -> QTensor:
     """What the plan's kernel makes of a tensor, with the result's qparams; `arguments` follow those of the plan."""
     kernel, first, order, form, threads = p
-    out = _layout.empty((form.size,), form.numpy)
-    block = x._block if order is None else _layout.ordered(x._ints, order)
+    if order is None:
+        block, out = x._block, _layout.empty((form.size,), form.numpy)
+    else:
+        block = out = _layout.ordered(x._ints, order)  # a block of its own: each result takes its element's place
     kernel(block, out, *first, *arguments, _threads.at_most(threads))
     return formed(out, form, scale, zero_point)
 
