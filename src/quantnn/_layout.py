@@ -16,8 +16,8 @@ from . import _threads
 from ._buffers import empty as empty
 from ._dispatch import kernels, planned
 
-# bytes whose rearranging is worth a thread of its own
-_GRAIN = 1 << 18
+# bytes whose rearranging is worth a thread of its own; what the other threads read next comes slowly from this one
+_GRAIN = 1 << 15
 
 
 def memory_order(a: np.ndarray) -> tuple[int, ...]:

@@ -70,7 +70,7 @@ cdef class Conv:
 # Where the bytes of prepared images lie, and how their output pixels are cut into runs.
 cdef struct Image:
     const uint8_t *data
-    const uint8_t *outside  # a pixel, a kernel row (in the form rows) or an image row (if `even`) of zx
+    const uint8_t *outside  # a pixel, a kernel row (in the form rows) or an image row (if `even`, for rows outside) of zx
     Py_ssize_t depth, height, width, pixel, group  # bytes from pixel to pixel and from group to group
     Py_ssize_t out_depth, out_height, out_width
     Py_ssize_t pad  # pixels of padding that each row got
@@ -157,7 +157,7 @@ cdef int _images(Conv w, Columns columns, qn_panel p, Image image, Py_ssize_t n,
     tasks = k.groups * image.runs * image.splits
 
     # every read of whole groups of bytes may end behind what is needed
-    size = max(image.pixel, k.k4 * 4, image.row if w.even else 0, (image.pixels - image.safe) * image.pixel) + 64
+    size = max(image.pixel, k.k4 * 4, image.row if w.even and (w.pd or w.ph) else 0, (image.pixels - image.safe) * image.pixel) + 64
     outside = <uint8_t *>malloc(size)
     if outside == NULL:
         raise MemoryError(f"conv: cannot allocate {size} bytes")
@@ -195,7 +195,7 @@ cdef int _tasks(Conv w, Packed k, Columns columns, qn_panel p, Image image, int3
                 Py_ssize_t stop, uint8_t *out) noexcept nogil:
     # task = (split * groups + group) * runs + run; 1 if there is no memory
     cdef Py_ssize_t panels = k.panels, task, g, r, split, panel, first, nv, q0 = 0, q1 = image.pixels, i, ready = -1
-    cdef Py_ssize_t lead = 0, width = image.out_width, row0, rows = 0
+    cdef Py_ssize_t lead = 0, width = image.out_width, row0, rows = 0, x0 = 0, x1 = image.width, left, right
     cdef Py_ssize_t table_size = ((k.taps * sizeof(void *) + sizeof(int32_t)) * image.run + 63) // 64 * 64
     cdef Py_ssize_t dense_size = (image.dense * image.run + 63) // 64 * 64
     cdef qn_work work
@@ -207,7 +207,10 @@ cdef int _tasks(Conv w, Packed k, Columns columns, qn_panel p, Image image, int3
             q1 = min(image.units * stop // image.runs * image.unit, image.pixels)
         row0 = _row_of(w, &image, q0, False)
         rows = _row_of(w, &image, q1 - 1, True) - row0
-    cdef char *block = <char *>malloc(table_size + dense_size + rows * image.row + 128)
+        if rows == 1 and q0 // width == (q1 - 1) // width:  # a part of one row
+            x0 = q0 % width * w.sw
+            x1 = min((q1 - 1) % width * w.sw + (w.kw - 1) * w.dw + 1, x1)
+    cdef char *block = <char *>malloc(table_size + dense_size + rows * (x1 - x0) * image.pixel + 128)
     if block == NULL:
         return 1
     cdef char *scratch = <char *>((<uintptr_t>block + 63) // 64 * 64)
@@ -216,10 +219,12 @@ cdef int _tasks(Conv w, Packed k, Columns columns, qn_panel p, Image image, int3
     cdef uint8_t *dense = <uint8_t *>scratch + table_size
     cdef uint8_t *copy = dense + dense_size
     if image.copied:
-        i = image.width - 2 * image.pad
-        copy_rows(image.data + row0 * i * image.channels, copy, zx, rows, i, k.groups, image.channels // k.groups,
-                  image.group, image.pad, image.pad)
-        image.data = copy - row0 * image.row
+        left = min(max(image.pad - x0, 0), x1 - x0)
+        right = min(max(x1 - image.width + image.pad, 0), x1 - x0 - left)
+        i = row0 * (image.width - 2 * image.pad) + x0 + left - image.pad
+        copy_rows(image.data + i * image.channels, copy, zx, rows, x1 - x0 - left - right, k.groups,
+                  image.channels // k.groups, image.group, left, right)
+        image.data = copy - row0 * image.row - x0 * image.pixel
     p.taps = 1 if image.dense else k.taps
     p.k4 = image.dense // 4 if image.dense else k.k4
     qn_begin(&work)

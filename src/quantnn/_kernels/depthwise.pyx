@@ -11,7 +11,7 @@ panels.pxi's with a block for a group, four taps for a tap, and a block's channe
 gives (simd.h). In an output row the tap pointers are set once for the pixels whose window lies inside, and move on.
 With few channels and stride 1 the neighbours of a pixel fill up its block: their bytes follow at every tap.
 Exactness: torch's integers, without the int16 saturation of its depthwise kernels.
-Parallel: over output rows.
+Parallel: over output rows, or parts of them where they are few.
 """
 from cython.parallel cimport prange
 from libc.stdlib cimport malloc
@@ -87,7 +87,7 @@ cdef class Depthwise:
 # What the rows of a call share.
 cdef struct Call:
     const uint8_t *x
-    const uint8_t *outside  # zx, long enough for every offset that is added to it
+    const uint8_t *outside  # zx: a pixel or, if there may be rows outside, as many as are read of a row
     uint8_t *out
     Py_ssize_t depth, height, width, out_depth, out_height, out_width
     Py_ssize_t lo, hi  # the pixels of an output row whose window lies inside the width
@@ -104,7 +104,7 @@ def depthwise(Depthwise w, x, out, tuple shape, tuple out_shape, double sx, int3
     cdef qn_panel *panels
     cdef char *scratch
     cdef uint8_t *outside
-    cdef Py_ssize_t rows, b, size, own
+    cdef Py_ssize_t rows, parts, b, size, own
     cdef int t
     call.x = <const uint8_t *>qn_read(x, 1, 0, NULL)
     call.out = <uint8_t *>qn_write(out, 1, 0, &size)
@@ -118,7 +118,7 @@ def depthwise(Depthwise w, x, out, tuple shape, tuple out_shape, double sx, int3
     call.hi = max(call.lo, min(call.hi // w.sw + 1, call.out_width) if call.hi >= 0 else 0)
     call.blocks = k.groups
     rows *= call.out_depth * call.out_height
-    size = (max(call.hi - call.lo - 1, 0) * w.sw + 1) * call.channels
+    size = (max(call.hi - call.lo - 1, 0) * w.sw + 1 if w.pd or w.ph else 1) * call.channels
     own = (k.taps * 4 * sizeof(void *) + BLOCK * sizeof(int32_t) + 63) // 64 * 64
     outside = <uint8_t *>malloc(size)
     panels = <qn_panel *>malloc(call.blocks * sizeof(qn_panel))
@@ -140,30 +140,38 @@ def depthwise(Depthwise w, x, out, tuple shape, tuple out_shape, double sx, int3
         panels[b].columns = min(BLOCK, call.channels - b * BLOCK)
     if threads == 1:
         with nogil:
-            _rows(w, &call, 0, rows, <const uint8_t **>scratch)
+            _parts(w, &call, 1, 0, rows, <const uint8_t **>scratch)
     else:
+        # few rows are cut
+        parts = 1 if rows >= 4 * threads else min((4 * threads + rows - 1) // rows, call.out_width)
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _rows(w, &call, cut(rows, t, threads, 1), cut(rows, t + 1, threads, 1),
-                  <const uint8_t **>(scratch + t * own))
+            _parts(w, &call, parts, cut(rows * parts, t, threads, 1), cut(rows * parts, t + 1, threads, 1),
+                   <const uint8_t **>(scratch + t * own))
     free(outside)
     free(panels)
     free(scratch)
 
 
-cdef void _rows(Depthwise w, const Call *call, Py_ssize_t start, Py_ssize_t stop,
-                const uint8_t **taps) noexcept nogil:
-    cdef Py_ssize_t r, od, oh, n, x
+cdef void _parts(Depthwise w, const Call *call, Py_ssize_t parts, Py_ssize_t start, Py_ssize_t stop,
+                 const uint8_t **taps) noexcept nogil:
+    # of rows, each in so many parts
+    cdef Py_ssize_t part, r, od, oh, n, x, x0, x1, lo, hi
     cdef uint8_t *out
-    for r in range(start, stop):
+    for part in range(start, stop):
+        r = part // parts
+        x0 = call.out_width * (part % parts) // parts
+        x1 = call.out_width * (part % parts + 1) // parts
+        lo = max(x0, min(call.lo, x1))
+        hi = max(lo, min(call.hi, x1))
         oh = r % call.out_height
         od = r // call.out_height % call.out_depth
         n = r // (call.out_height * call.out_depth)
         out = call.out + r * call.out_width * call.channels
-        for x in range(call.lo):
+        for x in range(x0, lo):
             _pixels(w, call, n, od, oh, x, 1, taps, out)
-        if call.hi > call.lo:
-            _pixels(w, call, n, od, oh, call.lo, call.hi - call.lo, taps, out)
-        for x in range(call.hi, call.out_width):
+        if hi > lo:
+            _pixels(w, call, n, od, oh, lo, hi - lo, taps, out)
+        for x in range(hi, x1):
             _pixels(w, call, n, od, oh, x, 1, taps, out)
 
 
@@ -189,7 +197,7 @@ cdef void _pixels(Depthwise w, const Call *call, Py_ssize_t n, Py_ssize_t od, Py
                     taps[tap] = call.outside
                 tap += 1
     for tap in range(w.taps, call.panels[0].taps):
-        taps[tap] = call.outside
+        taps[tap] = taps[0]  # anything, their weights are 0
     out += ow * call.channels
     if w.fold == 1:
         for block in range(call.blocks):

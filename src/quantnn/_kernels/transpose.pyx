@@ -6,7 +6,7 @@ Layout: the bytes of x (N, R, C) and out (N, C, R). Blocks of 16 x 16 bytes are 
 (simd.h); a strip of 64 rows fills whole cache lines of the result before the next strip comes. What does not fill a block
 goes byte by byte.
 Exactness: bytes are moved.
-Parallel: over strips.
+Parallel: over rows or columns, whichever are more: the pixels of an image, as in convolutions.
 """
 from cython.parallel cimport prange
 from libc.stdint cimport uint8_t
@@ -26,30 +26,40 @@ cdef enum:
 def transpose(x, out, Py_ssize_t n, Py_ssize_t rows, Py_ssize_t columns, int threads, /):
     cdef const uint8_t *whole = <const uint8_t *>qn_read(x, 1, 0, NULL)
     cdef uint8_t *result = <uint8_t *>qn_write(out, 1, 0, NULL)
-    cdef Py_ssize_t strips = (rows + STRIP - 1) // STRIP
+    cdef Py_ssize_t pixels = max(rows, columns)
     cdef int t
     if n * rows * columns == 0:
         return
     if threads == 1:
         with nogil:
-            _strips(whole, result, rows, columns, strips, 0, n * strips)
+            _pixels(whole, result, rows, columns, 0, n * pixels)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _strips(whole, result, rows, columns, strips, cut(n * strips, t, threads, 1),
-                    cut(n * strips, t + 1, threads, 1))
+            _pixels(whole, result, rows, columns, cut(n * pixels, t, threads, STRIP),
+                    cut(n * pixels, t + 1, threads, STRIP))
 
 
-cdef void _strips(const uint8_t *whole, uint8_t *result, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t strips,
-                  Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    cdef Py_ssize_t s, r0, r1, r, c, tall
-    cdef const uint8_t *x
-    cdef uint8_t *out
-    for s in range(start, stop):
-        x = whole + s // strips * rows * columns
-        out = result + s // strips * rows * columns
-        r0 = s % strips * STRIP
-        r1 = min(r0 + STRIP, rows)
-        for c in range(0, columns - 15, 16):
+cdef void _pixels(const uint8_t *x, uint8_t *out, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t start,
+                  Py_ssize_t stop) noexcept nogil:
+    # those of all matrices, one behind the other: what has more of its kind, rows or columns
+    cdef Py_ssize_t pixels = max(rows, columns), size = rows * columns, i, end
+    while start < stop:
+        i = start // pixels
+        end = min(stop - i * pixels, pixels)
+        if rows < columns:
+            _matrix(x + i * size, out + i * size, rows, columns, 0, rows, start - i * pixels, end)
+        else:
+            _matrix(x + i * size, out + i * size, rows, columns, start - i * pixels, end, 0, columns)
+        start = i * pixels + end
+
+
+cdef void _matrix(const uint8_t *x, uint8_t *out, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t first_row,
+                  Py_ssize_t last_row, Py_ssize_t c0, Py_ssize_t c1) noexcept nogil:
+    # a part of its rows and columns
+    cdef Py_ssize_t r0 = first_row, r1, r, c, tall, whole = c0 + (c1 - c0) // 16 * 16
+    while r0 < last_row:
+        r1 = min(r0 + STRIP, last_row)
+        for c in range(c0, whole, 16):
             tall = r0
             while tall + 16 * QN_TURNS <= r1:
                 qn_transpose_tall(x + tall * columns + c, columns, out + c * rows + tall, rows)
@@ -57,8 +67,9 @@ cdef void _strips(const uint8_t *whole, uint8_t *result, Py_ssize_t rows, Py_ssi
             for r in range(tall, r1 - 15, 16):
                 qn_transpose(x + r * columns + c, columns, out + c * rows + r, rows)
         # the columns that are left, then the rows
-        _bytes(x, out, rows, columns, r0, r1, columns // 16 * 16, columns)
-        _bytes(x, out, rows, columns, r0 + (r1 - r0) // 16 * 16, r1, 0, columns // 16 * 16)
+        _bytes(x, out, rows, columns, r0, r1, whole, c1)
+        _bytes(x, out, rows, columns, r0 + (r1 - r0) // 16 * 16, r1, c0, whole)
+        r0 = r1
 
 
 cdef void _bytes(const uint8_t *x, uint8_t *out, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t r0, Py_ssize_t r1,
