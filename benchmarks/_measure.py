@@ -83,6 +83,11 @@ class Timing(NamedTuple):
         """Seconds before each turn, in which the threads of the one before stop spinning: ONNX Runtime's take 25 ms."""
         return 0.03 if threads > 1 else 0.0
 
+    @staticmethod
+    def settling(threads: int) -> float:
+        """Seconds of calls before each turn that do not count, in which threads that slept get cores of their own."""
+        return 0.05 if threads > 1 else 0.0
+
 
 def measure(row: Row, peers: list[str], threads: list[int], timing: Timing, limits: Limits | None) -> list[Result]:
     """Check a row and time its forms with each number of threads."""
@@ -156,7 +161,9 @@ def _time(calls: dict[str, Callable[[], Any]], timing: Timing, threads: int) -> 
         for name in order if i % 2 == 0 else reversed(order):
             call, n = calls[name], repeats[name]
             time.sleep(timing.pause(threads))
-            for _ in range(n if threads > 1 else 1):  # code and data back into the caches, each thread onto a core
+            call()  # code and data back into the caches
+            settled = time.perf_counter() + timing.settling(threads)
+            while time.perf_counter() < settled:
                 call()
             start = time.perf_counter()
             for _ in range(n):

@@ -125,8 +125,8 @@ def _plan(op: str, packed: PackedConv, x: Form) -> ConvPlan:
     check_image(op, packed, x.shape)
     size = conv_output_size(op, x.shape[2:], packed.kernel_size, packed.stride, packed.padding, packed.dilation)
     outputs = x.shape[0] * math.prod(size) * packed.out_channels
-    work = outputs * packed.in_channels // packed.groups * math.prod(packed.kernel_size)
-    return conv_plan(packed, x, size, work // (_GRAIN_DEPTHWISE if packed._depthwise else kernels.grain))
+    products = outputs * packed.in_channels // packed.groups * math.prod(packed.kernel_size)
+    return conv_plan(packed, x, size, products, _GRAIN_DEPTHWISE if packed._depthwise else kernels.grain)
 
 
 def run_conv(op: str, ndim: int, x: QTensor, packed: PackedConv, scale: float, zero_point: int, relu: bool) -> QTensor:

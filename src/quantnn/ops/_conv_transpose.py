@@ -114,8 +114,8 @@ def _plan(op: str, packed: PackedConvTranspose, x: Form) -> ConvPlan:
     check_image(op, packed, x.shape)
     size = conv_transpose_output_size(op, x.shape[2:], packed)
     _checks.fits_memory(op, (x.shape[0], packed.out_channels, *size))
-    work = math.prod(x.shape) * packed.out_channels // packed.groups * math.prod(packed.kernel_size)
-    return conv_plan(packed, x, size, work // kernels.grain)
+    products = math.prod(x.shape) * packed.out_channels // packed.groups * math.prod(packed.kernel_size)
+    return conv_plan(packed, x, size, products, kernels.grain)
 
 
 def run_conv_transpose(

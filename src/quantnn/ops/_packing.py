@@ -244,15 +244,20 @@ def check_image(op: str, packed: PackedNd, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{op}: input must have {packed.in_channels} channels; got shape {shape}")
 
 
-def conv_plan(packed: PackedNd, x: Form, size: Sequence[int], threads: int) -> ConvPlan:
-    """The plan for inputs of a form and the output's size, with so many threads at most."""
+#: Outputs that are worth a thread of their own, whatever they are the sums of.
+_OUTPUTS = 1 << 15
+
+
+def conv_plan(packed: PackedNd, x: Form, size: Sequence[int], products: int, grain: int) -> ConvPlan:
+    """The plan for inputs of a form, the output's size and so many multiply-adds, `grain` of which are worth a thread."""
     packed.ready()
     lead, (n, c, *here) = (1,) * (3 - packed.ndim), x.shape
     order = channels_last(packed.ndim + 2)
+    outputs = n * math.prod(size) * packed.out_channels
     return ConvPlan(
         None if lies(x.shape, x.strides, order, 1) else order,
         (n, *lead, *here, c),
         (n, *lead, *size, packed.out_channels),
         laid(quint8, (n, packed.out_channels, *size), order),
-        max(1, threads),
+        max(1, int(products / grain + outputs / _OUTPUTS)),
     )
