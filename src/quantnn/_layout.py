@@ -16,8 +16,8 @@ from . import _threads
 from ._buffers import empty as empty
 from ._dispatch import kernels, planned
 
-# bytes whose rearranging is worth a thread of its own; what the other threads read next comes slowly from this one
-_GRAIN = 1 << 15
+#: Bytes whose rearranging is worth a thread of its own; what the other threads read next comes slowly from this one.
+GRAIN = 1 << 15
 
 
 def memory_order(a: np.ndarray) -> tuple[int, ...]:
@@ -58,7 +58,9 @@ def ordered(a: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
         if turn is not None:
             axes, *shape, threads = turn
             out = empty((a.size,), a.dtype)
-            kernels.transpose.transpose(a if axes is None else a.transpose(axes), out, *shape, _threads.at_most(threads))
+            kernels.transpose.transpose(
+                a if axes is None else a.transpose(axes), out, *shape, _threads.at_most(threads)
+            )
             return out
     return np.ascontiguousarray(a.transpose(order)).ravel()  # quicker than ravel alone
 
@@ -81,7 +83,7 @@ def _turn(
     at = order[1]
     if at < 2 or order != _turned(n, at):
         return None
-    return axes, shape[0], math.prod(shape[1:at]), math.prod(shape[at:]), max(1, math.prod(shape) // _GRAIN)
+    return axes, shape[0], math.prod(shape[1:at]), math.prod(shape[at:]), max(1, math.prod(shape) // GRAIN)
 
 
 def _turned(n: int, at: int) -> tuple[int, ...]:

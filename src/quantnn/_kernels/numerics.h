@@ -1,8 +1,8 @@
 /* The scalar rounding rules that every kernel shares.
  *
  * Each function is one rule of torch 2.13's arithmetic on one element, written so that a compiler can vectorize a loop
- * around it, into which it always goes (QN_INLINE). They give the same bits at every instruction-set level: the build forbids contraction, and a fused
- * multiply-add is written out as qn_fma.
+ * around it, into which it always goes (QN_INLINE). They give the same bits at every instruction-set level: the build
+ * forbids contraction, and a fused multiply-add is written out as qn_fma.
  *
  *   qn_fma    a*b+c with one float32 rounding
  *   qn_rne    float32 to int32, ties to even; outside int32 and NaN give INT32_MIN (what cvtps2dq gives)

@@ -2,8 +2,9 @@
 #
 # Packed holds the weights of `groups` independent products, each of n output columns and taps * c inputs. The columns
 # of a group are cut into vectors of QN_LANES and the vectors into panels of at most `most` (QN_NV; a depthwise block
-# has 4), as equal as possible. In a panel the weights lie as simd.h's tile wants them: [tap][k/4][columns of the panel][4], missing k and columns 0.
-# What else belongs to a column (sum of its weights, scale, zero point, bias) lies in arrays of the padded length.
+# has 4), as equal as possible. In a panel the weights lie as simd.h's tile wants them: [tap][k/4][columns of the
+# panel][4], missing k and columns 0. What else belongs to a column (sum of its weights, scale, zero point, bias) lies in
+# arrays of the padded length.
 #
 # Columns holds what the requantize needs for given activation and output parameters; Packed keeps the last few.
 

@@ -7,8 +7,9 @@
  *                  requantized on registers and stored as bytes (see below)
  *                  A file that defines QN_FLOAT_RESULTS gets floats instead: fma(float(acc), m[c], b[c]).
  *                  At the level amx a tile has up to 32 rows and goes through tile registers where that pays.
- *   qn_transpose   a block of bytes, its rows and columns exchanged
- *   qn_depthwise   the same for pixels of a depthwise convolution, whose channels do not mix
+ *   qn_pair        one row by two panels of two vectors
+ *   qn_depthwise   the same as qn_tiles for pixels of a depthwise convolution, whose channels do not mix
+ *   qn_transpose, qn_transpose_tall   a block of bytes, its rows and columns exchanged
  *   qn_affine_bytes, qn_affine_channel, qn_sums, qn_channel_sums   norms, and the sums they need
  *   qn_max_windows, qn_mean_windows, qn_means   pooling
  *   qn_floats, qn_blend_across, qn_blend_bytes   bilinear resizing

@@ -6,7 +6,8 @@ Layout: the bytes of x (N, R, C) and out (N, C, R). Blocks of 16 x 16 bytes are 
 (simd.h); a strip of 64 rows fills whole cache lines of the result before the next strip comes. What does not fill a block
 goes byte by byte.
 Exactness: bytes are moved.
-Parallel: over rows or columns, whichever are more: the pixels of an image, as in convolutions.
+Parallel: over columns, for then each thread writes one part of the result and mostly the one that it reads next; over rows
+where columns are few.
 """
 from cython.parallel cimport prange
 from libc.stdint cimport uint8_t
@@ -26,31 +27,32 @@ cdef enum:
 def transpose(x, out, Py_ssize_t n, Py_ssize_t rows, Py_ssize_t columns, int threads, /):
     cdef const uint8_t *whole = <const uint8_t *>qn_read(x, 1, 0, NULL)
     cdef uint8_t *result = <uint8_t *>qn_write(out, 1, 0, NULL)
-    cdef Py_ssize_t pixels = max(rows, columns)
+    cdef bint by_columns = columns >= 16 * threads
+    cdef Py_ssize_t pieces = n * (columns if by_columns else rows)
     cdef int t
     if n * rows * columns == 0:
         return
     if threads == 1:
         with nogil:
-            _pixels(whole, result, rows, columns, 0, n * pixels)
+            _pieces(whole, result, rows, columns, by_columns, 0, pieces)
     else:
         for t in prange(threads, num_threads=threads, nogil=True, schedule="static"):
-            _pixels(whole, result, rows, columns, cut(n * pixels, t, threads, STRIP),
-                    cut(n * pixels, t + 1, threads, STRIP))
+            _pieces(whole, result, rows, columns, by_columns, cut(pieces, t, threads, 16),
+                    cut(pieces, t + 1, threads, 16))
 
 
-cdef void _pixels(const uint8_t *x, uint8_t *out, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t start,
-                  Py_ssize_t stop) noexcept nogil:
-    # those of all matrices, one behind the other: what has more of its kind, rows or columns
-    cdef Py_ssize_t pixels = max(rows, columns), size = rows * columns, i, end
+cdef void _pieces(const uint8_t *x, uint8_t *out, Py_ssize_t rows, Py_ssize_t columns, bint by_columns,
+                  Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    # columns or rows of all matrices, counted through
+    cdef Py_ssize_t pieces = columns if by_columns else rows, size = rows * columns, i, end
     while start < stop:
-        i = start // pixels
-        end = min(stop - i * pixels, pixels)
-        if rows < columns:
-            _matrix(x + i * size, out + i * size, rows, columns, 0, rows, start - i * pixels, end)
+        i = start // pieces
+        end = min(stop - i * pieces, pieces)
+        if by_columns:
+            _matrix(x + i * size, out + i * size, rows, columns, 0, rows, start - i * pieces, end)
         else:
-            _matrix(x + i * size, out + i * size, rows, columns, start - i * pixels, end, 0, columns)
-        start = i * pixels + end
+            _matrix(x + i * size, out + i * size, rows, columns, start - i * pieces, end, 0, columns)
+        start = i * pieces + end
 
 
 cdef void _matrix(const uint8_t *x, uint8_t *out, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t first_row,

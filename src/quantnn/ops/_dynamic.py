@@ -16,7 +16,7 @@ from .._form import channels_last
 from ..tensor import _float_input, _quantize, quint8
 from ._conv import PackedConv, run_conv
 from ._conv_transpose import PackedConvTranspose, run_conv_transpose
-from ._linear import PackedLinear
+from ._linear import WEIGHTS, PackedLinear
 from ._packing import SIZES
 
 # multiply-adds of floats that are worth a thread of their own
@@ -284,7 +284,7 @@ def _linear_with(op: str, x: Any, scale: Any, zero_point: Any, packed: Any, relu
     scale = _checks.scale(op, "X_scale", scale)
     zero_point = _checks.zero_point(op, "X_zero_point", zero_point, quint8)
     x, rows, out = _rows(op, x, packed)
-    threads = threads_for(rows.size * packed.out_features, packed)
+    threads = _threads_for_rows(rows, packed)
     kernels.dynamic.linear_with(packed._kernel, rows, out, relu, scale, zero_point, threads)
     return out.reshape(*x.shape[:-1], packed.out_features)
 
@@ -299,7 +299,7 @@ def run_linear_dynamic(op: str, kind: type, x: Any, packed: Any, reduce_range: A
     if reduce_range is not False and reduce_range is not True:
         reduce_range = _checks.flag(op, "reduce_range", reduce_range)
     x, rows, out = _rows(op, x, packed)
-    threads = threads_for(rows.size * packed.out_features, packed)
+    threads = _threads_for_rows(rows, packed)
     if not kernels.dynamic.linear(packed._kernel, halves, rows, out, relu, reduce_range, threads):
         raise ValueError(f"{op}: X must hold finite numbers only; got some that are not")
     return out if x.ndim == 2 else out.reshape(*x.shape[:-1], packed.out_features)
@@ -308,6 +308,13 @@ def run_linear_dynamic(op: str, kind: type, x: Any, packed: Any, reduce_range: A
 def threads_for(products: int, packed: PackedLinear | PackedLinearFp16) -> int:
     """How many threads to use for so many multiply-adds with packed weights."""
     return _threads.threads_for(products, _GRAIN_FP16 if type(packed) is PackedLinearFp16 else kernels.grain)
+
+
+def _threads_for_rows(rows: np.ndarray, packed: PackedLinear | PackedLinearFp16) -> int:
+    """The same for a linear layer, whose weights all are read anew."""
+    weights = packed.out_features * packed.in_features * (2 if type(packed) is PackedLinearFp16 else 1)
+    more = weights // WEIGHTS if rows.size else 1
+    return max(threads_for(rows.size * packed.out_features, packed), _threads.at_most(max(1, more)))
 
 
 def _rows(op: str, x: Any, packed: PackedLinear | PackedLinearFp16) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

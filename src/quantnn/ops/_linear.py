@@ -13,9 +13,8 @@ from .._form import Form, laid
 from ..tensor import QTensor, formed, per_tensor_affine, quint8
 from ._packing import Packed, Weight, check_weight, keep_plan, unpacked
 
-
-# bytes of weights whose reading is worth a thread of its own, however few the rows
-_WEIGHTS = 1 << 19
+#: Bytes of weights whose reading is worth a thread of its own, however few the rows.
+WEIGHTS = 1 << 19
 
 
 class PackedLinear(Packed):
@@ -212,5 +211,5 @@ def _plan(op: str, packed: PackedLinear, x: Form) -> _Plan:
         x.plain,
         (rows * n,),
         laid(quint8, (*shape[:-1], n)),
-        max(1, int(n * k * (rows / kernels.grain + 1 / _WEIGHTS))) if rows else 1,
+        max(1, int(n * k * (rows / kernels.grain + 1 / WEIGHTS))) if rows else 1,
     )

@@ -249,7 +249,7 @@ _OUTPUTS = 1 << 15
 
 
 def conv_plan(packed: PackedNd, x: Form, size: Sequence[int], products: int, grain: int) -> ConvPlan:
-    """The plan for inputs of a form, the output's size and so many multiply-adds, `grain` of which are worth a thread."""
+    """The plan for inputs of a form, the output's size and the multiply-adds, `grain` of which are worth a thread."""
     packed.ready()
     lead, (n, c, *here) = (1,) * (3 - packed.ndim), x.shape
     order = channels_last(packed.ndim + 2)

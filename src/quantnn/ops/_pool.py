@@ -19,7 +19,7 @@ _DTYPES = (quint8, qint8, qint32)
 _FLOAT = DType("float32", np.float32, -math.inf, math.inf, 32)
 
 # Input elements that a thread should have to itself.
-_GRAIN = 1 << 15
+_GRAIN = 1 << 16
 
 # Channels in one step of torch's vector loops, which round differently from what is left over.
 _AVERAGE_GROUP = 16

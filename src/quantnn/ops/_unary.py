@@ -678,7 +678,13 @@ def plan(family: str, function: str, x: Form, grain: int) -> Plan:
     """Plan for a kernel's function, a thread of which should have `grain` elements."""
     order, as_it_lies = walk(x.shape, x.strides, x.numpy.itemsize)
     kernel = getattr(getattr(kernels, family), function)
-    return Plan(kernel, (), None if as_it_lies else order, laid(x.dtype, x.shape, order), max(1, x.size // grain))
+    threads = _threads_for(x, as_it_lies, grain)
+    return Plan(kernel, (), None if as_it_lies else order, laid(x.dtype, x.shape, order), threads)
+
+
+def _threads_for(x: Form, as_it_lies: bool, grain: int) -> int:
+    """At most how many threads: what several have reordered is best read by several."""
+    return max(1, x.size // (grain if as_it_lies else min(grain, _layout.GRAIN)))
 
 
 def tabled(x: Form, table: np.ndarray) -> Plan:
@@ -686,7 +692,8 @@ def tabled(x: Form, table: np.ndarray) -> Plan:
     order, as_it_lies = walk(x.shape, x.strides, 1)
     arguments = (table, table, max(1, x.size), x.size)
     result = laid(x.dtype, x.shape, order)
-    return Plan(kernels.unary.lookup, arguments, None if as_it_lies else order, result, max(1, x.size // _GRAIN))
+    threads = _threads_for(x, as_it_lies, _GRAIN)
+    return Plan(kernels.unary.lookup, arguments, None if as_it_lies else order, result, threads)
 
 
 def run(p: Plan, x: QTensor, scale: float, zero_point: int, *arguments: Any) -> QTensor:
@@ -762,7 +769,8 @@ def _plan(
         kernel = kernels.unary.lookup
         arguments = _tables(name, dtype, *arguments)
     result = laid(dtype, shape, order)
-    return Plan(kernel, (*arguments, run, n_vector), None if as_it_lies else order, result, max(1, x.size // _GRAIN))
+    threads = _threads_for(x, as_it_lies, _GRAIN)
+    return Plan(kernel, (*arguments, run, n_vector), None if as_it_lies else order, result, threads)
 
 
 @planned
