@@ -14,7 +14,7 @@ from ..tensor import QTensor, formed, per_tensor_affine, quint8
 from ._packing import Packed, Weight, check_weight, keep_plan, unpacked
 
 #: Bytes of weights whose reading is worth a thread of its own, however few the rows.
-WEIGHTS = 1 << 19
+WEIGHTS = 3 << 18
 
 
 class PackedLinear(Packed):
