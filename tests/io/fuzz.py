@@ -1,8 +1,9 @@
 """Broken and hostile files by the hundred thousand: ``python -m tests.io.fuzz --files 200000``.
 
-Every file is a good one of `seeds`, changed: its bytes, the records of its zip, or the operations of its pickles, the
-checksums made right again. Whatever is opened must open or raise one of the errors that its reader tells in its
-documentation, within 2 s, with at most 4 times the file's size and some MiB of memory, and without running anything.
+Every file is a good one of `seeds`, changed: its bytes, the records of its zip, the operations of its pickles, its JSON
+or its program's text, the checksums made right again. Whatever is opened must open or raise FileError, within 2 s, with
+at most 4 times the file's size and 5 MiB of memory (of programs 64 MiB more, for the tree of their text), and without
+running anything. Programs are opened, not run.
 ``--seed N --files 1`` repeats one file. What fails goes to ``--keep FOLDER``; tests/data/corpus has what once failed.
 """
 
@@ -12,6 +13,7 @@ import argparse
 import io
 import json
 import pickletools
+import re
 import sys
 import tempfile
 import time
@@ -29,7 +31,7 @@ import numpy as np
 import quantnn
 import quantnn.io.checkpoint
 import quantnn.io.own
-import quantnn.jit  # all now, as importing runs code
+import quantnn.jit._code  # all now, as importing runs code
 from quantnn.tensor import QTensor
 
 from .write import Call, File, Global, operations, zipped
@@ -37,6 +39,7 @@ from .write import Call, File, Global, operations, zipped
 DATA = Path(__file__).parents[1] / "data"
 SECONDS = 2.0
 SPARE = 5 << 20  # beyond 4 times the file
+PROGRAM_SPARE = SPARE + quantnn.jit._code.SPARE
 
 
 class Seed(NamedTuple):
@@ -45,7 +48,7 @@ class Seed(NamedTuple):
     name: str
     data: bytes
     open: Callable[[Path], Any]
-    errors: tuple[type[Exception], ...] = (quantnn.FileError,)
+    spare: int = SPARE
 
 
 def open_checkpoint(path: Path) -> None:
@@ -146,7 +149,15 @@ def own_files() -> Iterator[Seed]:
         for name, model in models.items():
             for ending in endings:
                 quantnn.save(model, path := Path(folder, f"own {name}{ending}"))
-                yield Seed(path.name, path.read_bytes(), open_own)
+                yield Seed(path.name, path.read_bytes(), open_own, PROGRAM_SPARE if name == "program" else SPARE)
+
+
+def open_program(path: Path) -> None:
+    """Load a program and look at it; nothing bounds what running one takes."""
+    program = quantnn.jit.load(path)
+    program.state_dict()
+    repr(program)
+    quantnn.jit.operators(program)
 
 
 def seeds() -> list[Seed]:
@@ -156,6 +167,11 @@ def seeds() -> list[Seed]:
         Seed(path.name, path.read_bytes(), open_checkpoint)
         for path in sorted((DATA / "checkpoints").glob("*.pth"))
         if path.stat().st_size < 90_000
+    ]
+    found += [
+        Seed(path.name, path.read_bytes(), open_program, PROGRAM_SPARE)
+        for path in sorted((DATA / "jit").glob("*.pt"))
+        if path.stat().st_size < 60_000
     ]
     return found
 
@@ -262,7 +278,73 @@ def change_pickle(rng: Random, data: bytes, trap: str) -> bytes:
     return b"".join(parts) + rest
 
 
-def change_json(rng: Random, data: bytes) -> bytes:
+WORDS = [
+    "1", "0", "-1", "9" * 5000, "0x" + "f" * 9999, "1e999", "inf", "nan", "1j", "None", "True", "...", "''", "b'a'",
+    "f'{x}'", "'" + "a" * 9999 + "'", "'''", "#", "\\", "\0", "\r", "\t", "\f", "\u202e", "\ud800", "é", ";",
+    "a" * 9999, "self", "self.self", "x", "CONSTANTS", "CONSTANTS.c0", "CONSTANTS.c99999999", "torch", "ops",
+    "__torch__", "Tensor", "__class__", "forward", "__setstate__", "training", "Module", "NamedTuple", "int", "str",
+    "print", "len", "lambda", "while True:", "for i in range(1 << 60):", "if x:", "else:", "return", "class", "def",
+    "import", "yield", "await", "async", "with", "try:", "raise", "global", "del", "assert", "not", "and", "*", "**",
+    "@", ":=", "->", "<", "==", "+", "[]", "()", "{}", "[0] * 9", "x[:]", "x[::0]", "x.a.b",
+]  # fmt: skip
+CALLS = [
+    "__import__('os').system('touch {trap}')", "eval(\"open('{trap}', 'w')\")", "exec(\"open('{trap}', 'w')\")",
+    "open('{trap}', 'w')", "getattr(self, '__class__')", "getattr(self, '_modules')", "self._modules", "self.__dict__",
+    "().__class__.__bases__", "print(self)", "str(self)", "torch.unknown(x)", "ops.os.system('touch {trap}')",
+    "ops.prim.RaiseException('a')", "ops.prim.PythonOp('os.system')", "ops.prim.abs(-1)", "(self).forward(x, )",
+    "(self).__setstate__(self, )", "torch.zeros([9999999, 9999999, 99], dtype=6)", "torch.mul('a', 999999999999)",
+    "torch.pow(9, 999999999)", "ops.quantized.conv2d_prepack(x, x, [1], [1], [1], 0)", "torch.load('{trap}')",
+    "torch.save(x, '{trap}')", "annotate(int, x)", "unchecked_cast(Tensor, 1)", "uninitialized(x)", "isinstance(x, x)",
+    "int('9' * 99999)", "float('x')", "torch.device('cuda')", "__torch__.os.system('touch {trap}')",
+]  # fmt: skip
+AROUND = [("(", ")"), ("[", "]"), ("{1: ", "}"), ("f(", ")"), ("x[", "]"), ("-", ""), ("x.", ""), ("(", ""), ("", ".a")]
+
+
+def change_text(rng: Random, data: bytes, trap: str) -> bytes:
+    """Some names, numbers, signs and lines of a program otherwise."""
+
+    def one(choices: list[str]) -> str:
+        return choices[int(rng.integers(0, len(choices)))].replace("{trap}", trap)
+
+    text = data.decode(errors="replace")
+    for _ in range(int(rng.integers(1, 5))):
+        by_line = rng.random() < 0.3
+        parts = text.splitlines(True) if by_line else re.findall(r"\w+|\s+|[^\w\s]", text)
+        if not parts:
+            break
+        i, j = (int(rng.integers(0, len(parts))) for _ in "ij")
+        match int(rng.integers(0, 10)):
+            case 0:
+                del parts[i]
+            case 1:
+                parts[i] = parts[j]
+            case 2:
+                parts[i], parts[j] = parts[j], parts[i]
+            case 3 if by_line:
+                parts.insert(i, " " * int(rng.integers(0, 7)) + one(["", "a = ", "self.a = "]) + one(CALLS) + "\n")
+            case 3:
+                parts[i] = one(WORDS)
+            case 4:
+                parts[i] = one(CALLS)
+            case 5:
+                numbers = [n for n, part in enumerate(parts) if part.isdecimal()]
+                if numbers:
+                    parts[int(rng.choice(numbers))] = str(NUMBERS[int(rng.integers(0, len(NUMBERS)))])
+            case 6:
+                left, right = AROUND[int(rng.integers(0, len(AROUND)))]
+                often = int(rng.choice([2, 9, 99, 9999]))
+                parts[i] = left * often + parts[i] + right * often
+            case 7:
+                parts[i] *= int(rng.choice([2, 99, 9999]))
+            case 8:
+                parts[i:i] = parts[i : i + int(rng.integers(1, 50))] * int(rng.choice([2, 9, 999]))
+            case _:
+                parts[i] = change_bytes(rng, parts[i].encode(errors="replace")).decode(errors="replace")
+        text = "".join(parts)
+    return text.encode(errors="surrogatepass")
+
+
+def change_json(rng: Random, data: bytes, trap: str) -> bytes:
     """Some values of a JSON text otherwise."""
     try:
         value = json.loads(data)
@@ -278,7 +360,7 @@ def change_json(rng: Random, data: bytes) -> bytes:
         if not places:
             break
         (part, key), (other, name) = (places[int(rng.integers(0, len(places)))] for _ in "ab")
-        match int(rng.integers(0, 5)):
+        match int(rng.integers(0, 6)):
             case 0:
                 del part[key]
             case 1:
@@ -287,6 +369,11 @@ def change_json(rng: Random, data: bytes) -> bytes:
                 part[str(rng.choice(["class", "packed", "script", "array", "tuple", "os.system"]))] = part[key]
             case 3:
                 part[key] = NUMBERS[int(rng.integers(0, len(NUMBERS)))] * int(rng.choice([1, 1, -1]))
+            case 4:
+                sources = value.get("sources") if isinstance(value, dict) else None
+                if isinstance(sources, dict) and sources:
+                    chosen = list(sources)[int(rng.integers(0, len(sources)))]
+                    sources[chosen] = change_text(rng, str(sources[chosen]).encode(), trap).decode(errors="replace")
             case _:
                 part[key] = [None, True, 1.5, "text", "__class__", [], {}, [[]] * 9][int(rng.integers(0, 8))]
     return json.dumps(value).encode()
@@ -330,9 +417,13 @@ def change_records(rng: Random, data: bytes, trap: str) -> bytes:
             case 5:
                 records[name] = change_bytes(rng, records.get(name, b"\0"))
             case _:
-                pickles = [n for n in records if n.endswith(".pkl")]
+                pickles = [n for n in records if n.endswith("pkl")]
+                texts = [n for n in records if n.endswith(".py")]
                 if "quantnn.json" in records:
-                    records["quantnn.json"] = change_json(rng, records["quantnn.json"])
+                    records["quantnn.json"] = change_json(rng, records["quantnn.json"], trap)
+                elif texts and rng.random() < 0.7:
+                    chosen = texts[int(rng.integers(0, len(texts)))]
+                    records[chosen] = change_text(rng, records[chosen], trap)
                 elif pickles:
                     chosen = pickles[int(rng.integers(0, len(pickles)))]
                     records[chosen] = change_pickle(rng, records[chosen], trap)
@@ -353,10 +444,10 @@ def mutated(rng: Random, data: bytes, trap: str) -> bytes:
         tensors = json.loads(data[8 : 8 + size])
         inner = tensors["__metadata__"]["quantnn.json"].encode()
         if rng.random() < 0.7:
-            tensors["__metadata__"]["quantnn.json"] = change_json(rng, inner).decode(errors="replace")
+            tensors["__metadata__"]["quantnn.json"] = change_json(rng, inner, trap).decode(errors="replace")
             header = json.dumps(tensors).encode()
         else:
-            header = change_json(rng, data[8 : 8 + size])
+            header = change_json(rng, data[8 : 8 + size], trap)
         return len(header).to_bytes(8, "little") + header + data[8 + size :]
     if rng.random() < 0.5:  # pickles one after the other
         starts = [i for i in range(len(data)) if data[i : i + 2] == b"\x80\x02"] or [0]
@@ -380,34 +471,42 @@ class Outcome(NamedTuple):
 def run(seed: Seed, data: bytes, path: Path, trap: Path) -> Outcome:
     """Open a file and look at what happens."""
     path.write_bytes(data)
-    failure, kind = "", "opened"
     tracemalloc.start()
-    WATCH.seen.clear()
-    WATCH.on = True
-    start = time.perf_counter()
-    try:
-        seed.open(path)
-    except seed.errors as e:
-        kind = type(e).__name__
-        if path.name not in str(e):
-            failure = f"the message does not name the file: {e}"
-        elif len(str(e)) > 1500:
-            failure = f"the message has {len(str(e))} letters"
-    except Exception as e:
-        kind = type(e).__name__
-        failure = f"{kind}: {e}"
-    seconds = time.perf_counter() - start
-    WATCH.on = False
+    kind, failure, seconds = opened(seed, path)
     memory = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
+    if seconds > SECONDS / 4:  # looking at the memory takes several times as long
+        seconds = opened(seed, path)[2]
     if seconds > SECONDS:
         failure = f"{seconds:.1f} s"
-    if memory > 4 * len(data) + SPARE:
+    if memory > 4 * len(data) + seed.spare:
         failure = f"{memory} bytes of memory for a file of {len(data)}"
     if trap.exists() or WATCH.seen:
         failure = f"something was executed: {WATCH.seen}"
         trap.unlink(missing_ok=True)
     return Outcome(kind, failure, seconds, memory)
+
+
+def opened(seed: Seed, path: Path) -> tuple[str, str, float]:
+    """What opening a file gave, what is wrong with that, and the seconds of the processor's time that it took."""
+    failure, kind = "", "opened"
+    WATCH.seen.clear()
+    WATCH.on = True
+    start = time.process_time()
+    try:
+        seed.open(path)
+    except quantnn.FileError as e:
+        kind = type(e).__name__
+        if path.name not in str(e):
+            failure = f"the message does not name the file: {e}"
+        elif (longest := max(map(len, str(e).split("\n")))) > 1500:
+            failure = f"the message has a line of {longest} letters"
+    except Exception as e:
+        kind = type(e).__name__
+        failure = f"{kind}: {e}"
+    seconds = time.process_time() - start
+    WATCH.on = False
+    return kind, failure, seconds
 
 
 _FORBIDDEN = (
@@ -442,16 +541,31 @@ class Watch:
 WATCH = Watch()
 
 
-def fuzz(
-    files: int, first: int, chosen: Iterable[Seed], keep: Path | None
-) -> tuple[dict[str, Counter[str]], list[str], dict[str, float]]:
-    """Try many files; what became of them by seed, what failed, and the worst figures."""
+class Row:
+    """What became of the files of one seed."""
+
+    def __init__(self) -> None:
+        self.kinds: Counter[str] = Counter()
+        self.seconds = 0.0  # at most
+        self.memory = 0  # at most, beyond 4 times the file
+
+    def add(self, outcome: Outcome, size: int) -> None:
+        self.kinds[outcome.kind] += 1
+        self.seconds = max(self.seconds, outcome.seconds)
+        self.memory = max(self.memory, outcome.memory - 4 * size)
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{kind} {n}" for kind, n in self.kinds.most_common())
+        return f"{self.kinds.total():8} {self.seconds:6.2f} s {self.memory / (1 << 20):6.1f} MiB  {kinds}"
+
+
+def fuzz(files: int, first: int, chosen: Iterable[Seed], keep: Path | None) -> tuple[dict[str, Row], list[str]]:
+    """Try many files; what became of them by seed, and what failed."""
     found = list(chosen)
     shares = np.array([len(seed.data) ** -0.5 for seed in found])  # small ones take less time
     shares /= shares.sum()
-    table: dict[str, Counter[str]] = {seed.name: Counter() for seed in found}
+    table = {seed.name: Row() for seed in found}
     failures: list[str] = []
-    worst = {"seconds": 0.0, "memory": 0.0, "memory over the file": 0.0}
     fast = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=fast if fast.is_dir() else None) as folder:
         path, trap = Path(folder) / "fuzzed.pth", Path(folder) / "trap"
@@ -462,17 +576,14 @@ def fuzz(
             seed = found[int(rng.choice(len(found), p=shares))]
             data = mutated(rng, seed.data, str(trap))
             outcome = run(seed, data, path, trap)
-            table[seed.name][outcome.kind] += 1
-            worst["seconds"] = max(worst["seconds"], outcome.seconds)
-            worst["memory"] = max(worst["memory"], outcome.memory)
-            worst["memory over the file"] = max(worst["memory over the file"], outcome.memory - 4 * len(data))
+            table[seed.name].add(outcome, len(data))
             if outcome.failure:
                 failures.append(f"--seed {number} ({seed.name}): {outcome.failure}")
                 if keep is not None:
                     keep.mkdir(parents=True, exist_ok=True)
                     (keep / f"{number}.{seed.name.replace(' ', '_')}").write_bytes(data)
                     print(failures[-1], flush=True)
-    return table, failures, worst
+    return table, failures
 
 
 def main() -> None:
@@ -484,13 +595,12 @@ def main() -> None:
     options = parser.parse_args()
     start = time.perf_counter()
     chosen = [seed for seed in seeds() if options.names in seed.name]
-    table, failures, worst = fuzz(
-        options.files, options.seed, chosen, options.keep or Path(tempfile.gettempdir()) / "fuzz"
-    )
-    for name, kinds in table.items():
-        print(f"{name:30} {sum(kinds.values()):8}  " + ", ".join(f"{k} {n}" for k, n in kinds.most_common()))
-    print(f"{options.files} files, {len(failures)} failures, {time.perf_counter() - start:.0f} s; the worst:")
-    print("\n".join(f"  {name}: {value:.4g}" for name, value in worst.items()))
+    keep = options.keep or Path(tempfile.gettempdir()) / "fuzz"
+    table, failures = fuzz(options.files, options.seed, chosen, keep)
+    print(f"{'':30}    files    worst   over 4 x the file")
+    for name, row in table.items():
+        print(f"{name:30} {row}")
+    print(f"{options.files} files, {len(failures)} failures, {time.perf_counter() - start:.0f} s")
     sys.exit(bool(failures))
 
 

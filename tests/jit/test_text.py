@@ -7,6 +7,7 @@ import io
 import random
 import textwrap
 import time
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import quantnn
 from quantnn import jit
 from quantnn.io._errors import FileError
 from quantnn.jit import Program, ScriptModule, _program
+from quantnn.jit._code import memory
 from quantnn.jit._operators import TABLE
 
 FOLDER = Path(__file__).parents[1] / "data" / "jit"
@@ -149,7 +151,7 @@ def test_everything_else_is_refused(body: str) -> None:
         ("@f\ndef a():\n  pass", "no decorator"),
         ("def a(*b):\n  pass", "plain arguments"),
         ("def a():\n  pass\ndef a():\n  pass", "defined twice"),
-        ("def a(b=c):\n  pass", "c is not defined"),
+        ("class Net(Module):\n  def a(self, b=c):\n    pass", "c is not defined"),
         ("class A(Module):\n  print(1)", "can't stand in a class"),
         ("class A(Module):\n  __buffers__ = [1]", "a list of names"),
         ("def a(:\n", "can't be read"),
@@ -159,7 +161,12 @@ def test_everything_else_is_refused(body: str) -> None:
         ("def a(x):\n  return x" + ".b" * 50000, "can't be read|nested at most"),
         ("".join(f"{'  ' * i}if x:\n" for i in range(120)), "can't be read|nested at most"),
         ("a" * 5_000_000, "at most 4194304 characters"),
-        ("x = [" + "0," * 300_000 + "]", "at most 400000 names"),
+        ("x = [" + "0," * 300_000 + "]", "not take more than 256 MiB"),
+        ("def a():\n  return f'{a}'", "line 2: strings must be plain"),
+        ("def a():\n  return 'b''c'", "line 2: strings must be plain"),
+        ("def a():\n  return ''' ' '''", "line 2: strings must be plain"),
+        ("def a():\n  return '\\\n'", "line 2: strings must be plain"),
+        ("def a():\n  return 1  # '\r", "line 2: strings must be plain"),
         ("def a():\n  return " + "9" * 5000, "can't be read"),
         ("\0", "can't be read"),
         ("def a():\n  return '\\d'\x0c", "defined|class"),
@@ -170,6 +177,25 @@ def test_refused_texts(text: str, message: str) -> None:
     with pytest.raises(FileError, match=message):
         Program.from_parts({"__torch__": text}, ScriptModule("__torch__.Net", {}))
     assert time.perf_counter() - start < 2
+
+
+COSTLY = {
+    "lines": "x\n", "names": "a=[" + "x," * 99 + "]\n", "lists": "a=[" + "[]," * 99 + "]\n", "lambdas": "lambda:x\n",
+    "slices": "a=[" + "x[:]," * 99 + "]\n", "minus": "a=[" + "-1," * 99 + "]\n", "stars": "a=[" + "*x," * 99 + "]\n",
+    "statements": "x;" * 99 + "x\n", "calls": "torch.f()\n", "methods": "a=x.f(1)\n", "assignments": "a=x\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", COSTLY.values(), ids=COSTLY)
+def test_memory_is_known_before(line: str) -> None:
+    lines = textwrap.indent(line * (40_000 // len(line)), "    ")
+    text = f"class Net(Module):\n  def forward(self, x):\n{lines}"
+    tracemalloc.start()
+    with contextlib.suppress(FileError):
+        Program.from_parts({"__torch__": text}, ScriptModule("__torch__.Net", {}))
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert taken < memory({"__torch__": text})
 
 
 @pytest.mark.parametrize("sources", [None, [], {"a": 1}, {1: "a"}])

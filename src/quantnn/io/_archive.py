@@ -19,6 +19,7 @@ _END, _END64, _END64_LOCATOR = b"PK\5\6", b"PK\6\6", b"PK\6\7"
 _CENTRAL, _LOCAL = b"PK\1\2", b"PK\3\4"
 _CENTRAL_SIZE, _LOCAL_SIZE = 46, 30
 _MOST_RECORDS = 1 << 16
+_LONGEST_NAME = 1000
 _RECORD = 256  # bytes of memory for each
 _CHECKED = 1 << 20  # larger records are used without reading them through for their checksum
 _STORED, _DEFLATED = 0, 8
@@ -164,7 +165,7 @@ class Archive:
         except UnicodeDecodeError as e:
             raise self._error(f"record {i} has a name that is not UTF-8: the file is damaged") from e
         inside = not name.startswith("/") and {"..", "."}.isdisjoint(name.split("/")) and "\\" not in name
-        if not inside or not name.isprintable():
+        if not inside or not name.isprintable() or len(name) > _LONGEST_NAME:
             raise self._error(f"record {i} must have a name inside the archive; got {name[:80]!r}")
         return name
 

@@ -95,8 +95,9 @@ _ATTRIBUTES = {
 # Sizes, by which a module's memory is bounded before it is made.
 _SIZES = {
     "in_channels", "out_channels", "in_features", "out_features", "num_embeddings", "embedding_dim", "num_features",
-    "num_channels", "num_parameters", "input_size", "hidden_size", "embed_dim", "kdim", "vdim",
+    "num_channels", "num_parameters", "input_size", "hidden_size", "embed_dim", "kdim", "vdim", "num_layers",
 }  # fmt: skip
+_GATES = {"LSTM": 4, "GRU": 3}
 
 
 class Description(NamedTuple):
@@ -208,13 +209,34 @@ def make(description: Description, children: Mapping[str, Module], state: Mappin
 
 def _check_sizes(name: str, arguments: Mapping[str, Any], state: Mapping[str, Any]) -> None:
     """Refuse sizes of which a module would need much more memory than its state has: it is made before it is filled."""
+    found = {k: v for k, v in arguments.items() if k in _SIZES and v is not None}
+    if any(type(v) is not int or v < 0 for v in found.values()):
+        raise TypeError(f"the sizes of {name} must be integers that are not negative; got {found}"[:300])
     stored = 1024 + 2 * sum(_elements(value) for value in state.values())
-    sizes = sorted(v for k, v in arguments.items() if k in _SIZES and type(v) is int)
-    groups, layers = (arguments.get(k, 1) for k in ("groups", "num_layers"))
-    if math.prod(sizes[-2:]) > stored * (groups if type(groups) is int else 1) or (
-        type(layers) is int and layers > len(state) + 1
-    ):
+    if _weights(name, found, arguments) > stored or max(found.values(), default=0) > max(stored, 1 << 16):
         raise ValueError(f"the arguments of {name} must fit its state; got {arguments}"[:300])
+
+
+def _weights(name: str, sizes: Mapping[str, int], arguments: Mapping[str, Any]) -> int:
+    """How many weights a module of some sizes has, or a few less."""
+    match sizes:
+        case {"hidden_size": hidden, "input_size": inputs}:
+            gates = next((n for kind, n in _GATES.items() if kind in name), 1)
+            more = sizes.get("num_layers", 1) - 1
+            return (
+                gates * hidden * (inputs + hidden + 2 * hidden * more) * (1 + (arguments.get("bidirectional") is True))
+            )
+        case {"in_channels": inputs, "out_channels": outputs}:
+            kernel: Any
+            groups, kernel = arguments.get("groups", 1), arguments.get("kernel_size")
+            kernel = (kernel,) * int(name[-2]) if type(kernel) is int else kernel
+            if type(groups) is not int or type(kernel) not in (tuple, list) or any(type(k) is not int for k in kernel):
+                raise TypeError(f"{name}: kernel_size must be integers, and groups one")
+            weights: int = inputs * outputs * math.prod(kernel) // max(groups, 1)
+            return weights
+        case {"embed_dim": dim}:
+            return dim * (2 * dim + sizes.get("kdim", dim) + sizes.get("vdim", dim))
+    return math.prod(sizes.values()) if len(sizes) > 1 else 0
 
 
 def _elements(value: Any) -> int:

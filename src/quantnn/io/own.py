@@ -30,6 +30,7 @@ from ..tensor import DType, QScheme, QTensor, _channel_qparams, per_tensor_affin
 from . import _classes
 from ._archive import Archive, MappedFile
 from ._errors import FileError
+from ._nesting import check_nesting
 
 FORMAT, VERSION = "quantnn", 1
 #: The name of the record with the header.
@@ -37,6 +38,7 @@ HEADER = "quantnn.json"
 
 _ALIGNMENT = 64
 _DEEPEST = 64
+_LONGEST_NAME = 1000
 
 
 class _Kind(NamedTuple):
@@ -409,10 +411,10 @@ class File:
             return self._value()
         except FileError as e:
             message = str(e)
-            raise FileError(message if message.startswith(self.path) else f"{self.path}: {message}") from e
+            raise FileError(message if message.startswith(f"{self.path}:") else f"{self.path}: {message}") from e
         except (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError, MemoryError) as e:
             # quantnn's own constructors and load_state_dict say what is wrong
-            what = " ".join(str(e).split())[:1000] or type(e).__name__
+            what = _few_keys(" ".join(str(e).split()))[:1000] or type(e).__name__
             raise FileError(f"{self.path}: {what}") from e
 
     def _value(self) -> Any:
@@ -429,13 +431,14 @@ class File:
             root = self._decode(header.get("root"))
             if not isinstance(root, Module):
                 raise FileError("its root must be a module")
+            check_nesting(root)
             return root.eval()
         if kind == "program":
             from ..jit import _program
 
             constants = _typed(self._decode(header.get("constants")), tuple, "constants")
             root = self._decode(header.get("root"))
-            return _program.Program.from_parts(self._part("sources"), root, constants)
+            return _program.Program._of_file(self._part("sources"), root, constants, self._budget)
         raise FileError(f"kind must be state_dict, module or program; got {_shown(kind)}")
 
     def _part(self, name: str) -> dict[str, Any]:
@@ -483,8 +486,8 @@ class File:
         return key
 
     def _read(self, name: Any) -> np.ndarray:
-        if type(name) is not str:
-            raise FileError(f"an array must have a name; got {_shown(name)}")
+        if type(name) is not str or len(name) > _LONGEST_NAME:
+            raise FileError(f"an array must have a name of at most {_LONGEST_NAME} letters; got {_shown(name)}")
         if name not in self._found:
             self._found[name] = self._array(name)
         found = self._found[name]
@@ -539,6 +542,16 @@ class File:
 
 def _shown(x: Any) -> str:
     return _checks.kind(x) if isinstance(x, (list, dict)) else repr(x)[:80]
+
+
+def _few_keys(message: str) -> str:
+    """A message of load_state_dict with at most three keys in each list of them."""
+
+    def few(found: re.Match[str]) -> str:
+        count = found[2].count(', "')
+        return f"{found[1]} and {count} more"
+
+    return re.sub(r'("[^"]*"(?:, "[^"]*"){2})((?:, "[^"]*")+)', few, message)
 
 
 def _typed(x: Any, kind: type, what: str) -> Any:
@@ -621,7 +634,7 @@ def _read_safetensors(file: MappedFile) -> tuple[bytes, Callable[[str], np.ndarr
         stored = np.dtype(_SAFETENSORS[dtype]).newbyteorder("<")
         return _array(name, body[offsets[0] : offsets[1]], stored, tuple(shape), "C")
 
-    return text.encode(), array
+    return text.encode(errors="surrogatepass"), array
 
 
 def _array(name: str, data: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any) -> np.ndarray:

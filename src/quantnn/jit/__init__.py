@@ -43,6 +43,9 @@ def load(path: str | os.PathLike[str]) -> Program:
     Quantized outputs equal torch's integer for integer. Floats computed between quantized layers (layer norms, softmax,
     GELU, float linear layers and LSTMs) are NumPy's, within a few units in the last place.
 
+    Opening a file takes bounded time and memory whatever is in it (``docs/format.md``). Calling the program may take
+    any: its text can have loops that do not end.
+
     A missing operator in a branch or loop that may not be run is no error when the file is opened; it is one
     (NotImplementedError) when a call comes to it. `operators` lists those.
     """

@@ -11,10 +11,18 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, NoReturn
 
+from ..io._budget import Budget
 from ..io._errors import FileError
 
 _MOST_CHARACTERS = 4 << 20
-_MOST_PIECES = 400_000  # names, numbers, strings and signs; a ResNet-152 that was traced has 170,000
+#: Bytes of memory that a file's text may take in any case. What is more is charged to the file's budget.
+SPARE = 64 << 20
+_MOST = 256 << 20  # and at all; a traced MobileNetV2 of 54 layers is taken to need 30 MiB
+# What a piece of the text takes at most, in bytes: while its file is parsed, and afterwards, as a tree or as closures.
+# tests/jit/test_text.py measures it.
+_WORD, _BRACKET, _END, _UNARY, _SIGN = (1450, 520), (1800, 1200), (900, 800), (450, 450), (150, 150)
+_SIGNS = {**dict.fromkeys("([{", _BRACKET), **dict.fromkeys("\n;", _END), **dict.fromkeys("+-*~", _UNARY)}
+_LONGEST = 200  # letters of a name in messages
 _DEEPEST = 80  # levels of the tree
 _DEEPEST_BRACKETS = 60
 
@@ -27,8 +35,8 @@ class Place(NamedTuple):
     line: int
 
     def __str__(self) -> str:
-        within = f" in {self.function}" if self.function else ""
-        return f"{self.file}, line {self.line}{within}"
+        within = f" in {self.function[-_LONGEST:]}" if self.function else ""
+        return f"{self.file[-_LONGEST:]}, line {self.line}{within}"
 
 
 class Definition(NamedTuple):
@@ -55,6 +63,12 @@ class Code(NamedTuple):
     functions: dict[str, Definition]
     classes: dict[str, Class]
 
+    def clear(self) -> None:
+        """Forget all functions and methods."""
+        self.functions.clear()
+        for c in self.classes.values():
+            c.methods.clear()
+
 
 def file_name(module: str) -> str:
     """The file in an archive that has a module's text."""
@@ -62,11 +76,18 @@ def file_name(module: str) -> str:
 
 
 def refuse(place: Place, what: str) -> NoReturn:
-    raise FileError(f"{place}: {what}")
+    raise FileError(f"{place}: {what}"[:900])
 
 
-def parse(sources: Mapping[str, str]) -> Code:
+def parse(sources: Mapping[str, str], budget: Budget | None = None) -> Code:
     """Find the functions and classes in the texts of modules.
+
+    Parameters
+    ----------
+    sources : dict of str to str
+        The texts.
+    budget : Budget, optional
+        Of the file that they come from.
 
     Raises
     ------
@@ -75,7 +96,9 @@ def parse(sources: Mapping[str, str]) -> Code:
         don't have.
     """
     code = Code({}, {})
-    _check_size(sources)
+    needed = memory(sources, _MOST if budget is None else min(_MOST, SPARE + max(budget.left, 0)))
+    if budget is not None:
+        budget.charge(max(needed - SPARE, 0), "the program's text")
     for module, text in sources.items():
         file = file_name(module)
         for node in _tree(file, text).body:
@@ -93,24 +116,41 @@ def parse(sources: Mapping[str, str]) -> Code:
     return code
 
 
-# a string, a name or number, or a sign
-_PIECES = re.compile(r""""(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|\w+|[^\w\s]""")
+# A string, a name or number, the end of a line, or another sign. Strings have no prefix, end on their line, and are not
+# of three quotes, nor are there comments: so Python's parser sees the same pieces, and nothing hides from the count.
+_PIECES = re.compile(
+    r"""(?<!["'\w])(?:"(?:[^"\\\r\n]++|\\[^\r\n])*+"|'(?:[^'\\\r\n]++|\\[^\r\n])*+')(?!["'])|\w++|([^\w\s]|[\r\n])"""
+)
 
 
-def _check_size(sources: Mapping[str, str]) -> None:
-    """Refuse what would take Python's parser too long, or too much memory: before it is parsed."""
+def memory(sources: Mapping[str, str], most: int = _MOST) -> int:
+    """How much memory parsing and compiling the texts takes, at most; refuse what would take more than `most`."""
     if sum(map(len, sources.values())) > _MOST_CHARACTERS:
         raise FileError(f"the text must have at most {_MOST_CHARACTERS} characters")
-    count = 0
+    kept = more = 0
     for module, text in sources.items():
-        depth = 0
-        for piece in _PIECES.findall(text):
-            count += 1
-            depth += (piece in "([{") - (piece in ")]}")
+        depth, line, before, parsing = 0, 1, kept, 0
+        for found in _PIECES.finditer(text):
+            sign = found[1]
+            first, later = _WORD if sign is None else _SIGNS.get(sign, _SIGN)
+            parsing, kept = parsing + first, kept + later
+            if before + parsing > most:
+                break
+            if sign is None:
+                continue
+            if sign in "'\"#\r":
+                refuse(
+                    Place(file_name(module), "", line),
+                    "strings must be plain ones that end on their line, and there must be no comments",
+                )
+            line += sign == "\n"
+            depth += (sign in "([{") - (sign in ")]}")
             if depth > _DEEPEST_BRACKETS:
-                refuse(Place(file_name(module), "", 1), f"brackets must be nested at most {_DEEPEST_BRACKETS} deep")
-        if count > _MOST_PIECES:
-            raise FileError(f"the text must have at most {_MOST_PIECES} names, numbers and signs")
+                refuse(Place(file_name(module), "", line), f"brackets must be nested at most {_DEEPEST_BRACKETS} deep")
+        more = max(more, before + parsing - kept)
+        if kept + more > most:
+            raise FileError(f"the text must not take more than {most >> 20} MiB of memory once it is read")
+    return kept + more
 
 
 def _tree(file: str, text: str) -> ast.Module:

@@ -150,6 +150,14 @@ class Linker:
         self.tuples = {name: _tuple_type(c) for name, c in code.classes.items() if c.fields is not None}
         self.methods = {name: {n: self.kind(d, self) for n, d in c.methods.items()} for name, c in code.classes.items()}
 
+    def builtin(self, name: str) -> Callable[..., Any] | None:
+        """The function of Python's that the text may call by this name."""
+        return _BUILTINS.get(name)
+
+    def foreign(self, owner: Any, name: str, args: list[Any]) -> Any:
+        """``x.name(…)`` where the text does not define it."""
+        return call_foreign(owner, name, args)
+
     def all_functions(self) -> Iterator[Function]:
         """Every function and method."""
         yield from self.functions.values()
@@ -559,7 +567,7 @@ class _Compiler:
         if keywords:
             refuse(self._place(node), "a call of a method must have positional arguments")
         self._note(f".{name}")
-        runs = [v.run for v in args]
+        runs, foreign = [v.run for v in args], self.linker.foreign
         if len(runs) == 1:
             (only,) = runs
 
@@ -568,7 +576,7 @@ class _Compiler:
                 methods = script_methods(found)
                 if methods is not None and name in methods:
                     return methods[name].run([found, only(f)])
-                return call_foreign(found, name, [only(f)])
+                return foreign(found, name, [only(f)])
 
             return _Value(call_one)
 
@@ -577,7 +585,7 @@ class _Compiler:
             methods = script_methods(found)
             if methods is not None and name in methods:
                 return methods[name].run([found, *[run(f) for run in runs]])
-            return call_foreign(found, name, [run(f) for run in runs])
+            return foreign(found, name, [run(f) for run in runs])
 
         return _Value(call)
 
@@ -595,7 +603,7 @@ class _Compiler:
                 refuse(self._place(node), "getattr must have a string as its second argument")
             self._check_name(node, attribute.value)
             return self._attribute_of(self._expression(node.args[0]).run, attribute.value)
-        function = _BUILTINS.get(name)
+        function = self.linker.builtin(name)
         if function is None:
             refuse(self._place(node), f"{name} is not defined")
         args, keywords = self._arguments(node)

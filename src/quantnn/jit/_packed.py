@@ -16,7 +16,9 @@ HARMLESS = (
     "aten::eq", "aten::ne", "aten::__contains__", "aten::__is__", "aten::__isnot__", "aten::__not__", "aten::len",
     "prim::RaiseException",
 )  # fmt: skip
-#: and those that may, and take memory for the weight that is their first argument.
+#: Those of them that take no time, whatever they get.
+QUICK = ("aten::__is__", "aten::__isnot__", "aten::len", "prim::RaiseException")
+#: Those that may as well, and take memory for the weight that is their first argument.
 PACKING = (
     *(f"quantized::conv{n}d_prepack" for n in (1, 2, 3)),
     *(f"quantized::conv_transpose{n}d_prepack" for n in (1, 2, 3)),
@@ -64,8 +66,8 @@ def _conv(n: int, state: Any, charge: Callable[[Any], None]) -> Any:
     """Of all versions: 1 has a tensor for each number, 2 one tensor of all numbers, 3 a list of numbers."""
     bias: Any = None
     match state:
-        case ("2", [np.ndarray() as numbers, QTensor() as weight], [bias]) if numbers.dtype.kind in "iu":
-            values = numbers.ravel().tolist()
+        case ("2", [np.ndarray() as numbers, QTensor() as weight], [bias]):
+            values = _numbers(numbers)
         case (3, [*values], [None, QTensor() as weight, bias]):
             pass
         case (QTensor() as weight, bias, stride, padding, output_padding, dilation, groups, transposed):
@@ -87,7 +89,7 @@ def _conv(n: int, state: Any, charge: Callable[[Any], None]) -> Any:
 def _numbers(x: Any) -> list[Any]:
     if isinstance(x, (list, tuple)):
         return [v for part in x for v in _numbers(part)]
-    return x.ravel().tolist() if isinstance(x, np.ndarray) and x.dtype.kind in "biu" else [x]
+    return x.ravel().tolist() if isinstance(x, np.ndarray) and x.dtype.kind in "biu" and x.size < 64 else [x]
 
 
 def _cell(state: Any) -> Any:

@@ -49,27 +49,34 @@ The program is the outermost module, and takes over what `root` had. And back: `
 
 from __future__ import annotations
 
+import ast
 import os
+import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from ..io._archive import Archive, MappedFile
+from ..io._budget import Budget
 from ..io._errors import FileError
+from ..io._nesting import check_nesting
 from ..io._pickle import Constructor, Object
 from ..io._pickle import load as load_pickle
 from ..io._torch import Storages, torch_constructors
 from ..modules.module import Module
 from ..tensor import QTensor
 from . import _packed
-from ._code import Code, parse
+from ._code import Code, Place, parse, refuse
 from ._interpreter import Function, Linker, Use
 
-_DEEPEST = 64  # modules in one another
 _MOST_CALLS = 64  # of functions, for each object whose state a class sets itself
-_SHOWN = 40  # operators that an error lists
+_MOST_WORK = 1 << 22  # pieces of the text that are run for that, for all objects
+_PACKING = 256  # pieces that take as long as packing a small weight
+_SHOWN = 40  # places of operators that an error lists
+_LONGEST, _LETTERS = 60, 1300  # letters of a name in messages, and of all names
 
 
 class ScriptModule(Module):
@@ -225,7 +232,12 @@ class Program(ScriptModule):
             The text is not in the subset, a module's class is not in the text, or operators are missing. These are all
             named, with their places.
         """
-        code, program = _parsed(sources), cls._made(sources, root, constants)
+        return cls._of_file(sources, root, constants, None)
+
+    @classmethod
+    def _of_file(cls, sources: Any, root: Any, constants: Sequence[Any], budget: Budget | None) -> Program:
+        """`from_parts` of parts that a file has; its budget bounds what the text takes."""
+        code, program = _parsed(sources, budget), cls._made(sources, root, constants)
         program._compile(code)
         program._check_operators()
         return program
@@ -256,20 +268,27 @@ class Program(ScriptModule):
     def _compile(self, code: Code) -> None:
         linker = Linker(code, self.constants)
         linker.sources = self.sources
-        modules = list(_tree(self))
-        for function in linker.all_functions():
-            function.compile()
+        modules = _script_modules(self)
+        code.clear()  # the trees of functions take much memory: each is kept until it is compiled
         for module in modules:
             module._link(linker)
+        for function in linker.all_functions():
+            function.compile()
         self.__dict__["_uses"] = _reached(linker, self, {m.class_name for m in modules})
 
     def _check_operators(self) -> None:
         missing = [use for use in self._uses if not use.supported]
         if any(use.certain for use in missing):
-            rows = [f"{use.name} ({use.place})" for use in missing[:_SHOWN]]
-            rows += ["…"] if len(missing) > _SHOWN else []
-            names = ", ".join(sorted({use.name for use in missing}))
-            raise FileError(f"operators that are not supported: {names}\n  " + "\n  ".join(rows))
+            rows = [f"{use.name[:_LONGEST]} ({use.place})" for use in missing[:_SHOWN]]
+            names = sorted({use.name[:_LONGEST] for use in missing})
+            fitting = sum(letters < _LETTERS for letters in accumulate(len(name) + 2 for name in names))
+            found = ", ".join(names[:fitting]) + _more(names, fitting)
+            places = "\n  ".join(rows) + _more(missing, _SHOWN)
+            raise FileError(f"operators that are not supported: {found}\n  {places}")
+
+
+def _more(names: Sequence[Any], shown: int) -> str:
+    return f" and {len(names) - shown} more" if len(names) > shown else ""
 
 
 def operators(program: Program) -> list[Use]:
@@ -288,23 +307,10 @@ def operators(program: Program) -> list[Use]:
     return list(program._uses)
 
 
-def _tree(root: ScriptModule) -> Iterator[ScriptModule]:
+def _script_modules(root: ScriptModule) -> list[ScriptModule]:
     """The script modules, each once."""
-    seen = {id(root)}
-    level: list[Module] = [root]
-    for _ in range(_DEEPEST):
-        following: list[Module] = []
-        for module in level:
-            if isinstance(module, ScriptModule):
-                yield module
-                for child in module._modules.values():
-                    if child is not None and id(child) not in seen:
-                        seen.add(id(child))
-                        following.append(child)
-        level = following
-        if not level:
-            return
-    raise FileError(f"modules must be nested at most {_DEEPEST} deep")
+    check_nesting(root)
+    return [module for module in root.modules() if isinstance(module, ScriptModule)]
 
 
 def _reached(linker: Linker, root: ScriptModule, classes: set[str]) -> list[Use]:
@@ -314,6 +320,7 @@ def _reached(linker: Linker, root: ScriptModule, classes: set[str]) -> list[Use]
         for name, function in linker.methods[class_name].items():
             by_name.setdefault(f".{name}", []).append(function)
     reached: dict[str, tuple[Function, bool]] = {}
+    done: set[tuple[str, bool]] = set()
     waiting = [(function, True) for name, function in root._methods.items() if not name.startswith("_")]
     while waiting:
         function, certain = waiting.pop()
@@ -321,8 +328,11 @@ def _reached(linker: Linker, root: ScriptModule, classes: set[str]) -> list[Use]
             continue
         reached[function.name] = function, certain
         for called, always in function.called.items():
-            found = by_name.get(called, []) if called[0] == "." else [linker.functions[called]]
-            waiting.extend((f, certain and always) for f in found)
+            step = called, certain and always
+            if step not in done:
+                done.add(step)
+                found = by_name.get(called, []) if called[0] == "." else [linker.functions[called]]
+                waiting.extend((f, step[1]) for f in found)
     return [
         use._replace(certain=use.certain and certain)
         for name, (function, certain) in sorted(reached.items())
@@ -357,10 +367,10 @@ def _path(source: str | os.PathLike[str] | bytes, name: str) -> str:
     return name if isinstance(source, bytes) else os.fsdecode(source)
 
 
-def _parsed(sources: Any) -> Code:
+def _parsed(sources: Any, budget: Budget | None) -> Code:
     if not isinstance(sources, Mapping) or not all(type(k) is type(v) is str for k, v in sources.items()):
         raise FileError("the text of a program must be a dict of names and strings")
-    return parse(sources)
+    return parse(sources, budget)
 
 
 def _read(archive: Archive) -> Program:
@@ -371,19 +381,27 @@ def _read(archive: Archive) -> Program:
     sources = {}
     for name in sorted(archive.names):
         if name.startswith("code/") and name.endswith(".py"):
+            data = archive.read(name)
             try:
-                sources[name[5:-3].replace("/", ".")] = str(archive.read(name), "utf-8")
+                text = str(data, "utf-8")
             except UnicodeDecodeError:
                 raise FileError(f"{name} is not UTF-8 text") from None
-    code = _parsed(sources)
+            archive.budget.charge(sys.getsizeof(text) + len(data), "the program's text")  # the parser copies it
+            sources[name[5:-3].replace("/", ".")] = text
+    code = _parsed(sources, archive.budget)
     reader = _Reader(archive, code)
     constants = reader.read("constants.pkl", "constants")
     if type(constants) is not tuple:
         raise FileError(f"constants.pkl must hold a tuple; got a {type(constants).__name__}")
     reader.guard.constants = constants
     program = Program._made(sources, reader.read("data.pkl", "data"), constants)
+    del reader  # which has its own functions
     program._compile(code)
     return program
+
+
+def _is_small(x: Any) -> bool:
+    return x is None or type(x) in (bool, int, float) or (type(x) is str and len(x) < 1000)
 
 
 def _values(values: Any, *_: Any) -> Any:
@@ -475,21 +493,39 @@ class _Reader:
 
 
 class _Guarded(Function):
-    """A function that is run while a file is read: it has no loops, and the calls are counted."""
+    """A function that is run while a file is read: it has no loops, and calls, work and memory are counted."""
 
-    __slots__ = ()
+    __slots__ = ("_memory", "_work")
 
     def compile(self) -> None:
+        if self._definition is not None:
+            self._work, self._memory = _needs(self.place, self._definition.node)
         super().compile()
         if self.loops:
             raise FileError(f"{self.place}: it must have no loop, as it is run when the file is opened")
 
     def run(self, args: list[Any]) -> Any:
+        self.compile()
         guard: Any = self._linker
         guard.calls_left -= 1
         if guard.calls_left < 0:
             raise FileError(f"{self.place}: it must call at most {_MOST_CALLS} functions when the file is opened")
+        guard.work(self._work)
+        guard.budget.charge(self._memory, "what is run when the file is opened")
         return super().run(args)
+
+
+def _needs(place: Place, function: ast.FunctionDef) -> tuple[int, int]:
+    """How many pieces of a tree running a function comes to, and how many bytes it takes: both at most."""
+    work = memory = 0
+    for node in ast.walk(function):
+        work += 1
+        match node:
+            case ast.List(elts=parts) | ast.Tuple(elts=parts) | ast.Dict(values=parts) | ast.Call(args=parts):
+                memory += 128 + 16 * len(parts)
+            case ast.Slice():
+                refuse(place, "it must have no slice, as it is run when the file is opened")
+    return work, memory
 
 
 class _Guard(Linker):
@@ -498,11 +534,37 @@ class _Guard(Linker):
     kind = _Guarded
 
     def __init__(self, code: Code, archive: Archive) -> None:
-        self._budget = archive.budget
-        self.operators = {name: Linker.operators[name] for name in _packed.HARMLESS}
+        self.budget = archive.budget
+        self.operators = {name: self._plain(name, Linker.operators[name]) for name in _packed.HARMLESS}
         self.operators |= {name: self._charged(Linker.operators[name]) for name in _packed.PACKING}
         self.calls_left = 0
+        self._work_left = _MOST_WORK
         super().__init__(code, ())
+
+    def work(self, pieces: int) -> None:
+        """Take some of what may be run."""
+        self._work_left -= pieces
+        if self._work_left < 0:
+            raise FileError("opening it must not run so much of its text")
+
+    def builtin(self, name: str) -> Any:
+        return super().builtin(name) if name in ("bool", "len") else None
+
+    def foreign(self, owner: Any, name: str, args: list[Any]) -> Any:
+        raise TypeError(f"{name} can't be called when the file is opened")
+
+    def _plain(self, name: str, function: Any) -> Any:
+        """An operator that must get no tensors and no long lists: comparing them takes time and memory."""
+
+        def checked(*args: Any) -> Any:
+            for x in args:
+                parts = x if isinstance(x, (list, tuple)) else (x,)
+                self.work(len(parts))
+                if not all(_is_small(v) for v in parts):
+                    raise TypeError(f"{name} must have numbers and short strings when the file is opened")
+            return function(*args)
+
+        return function if name in _packed.QUICK else checked
 
     def _charged(self, function: Any) -> Any:
         def pack(weight: Any, *args: Any) -> Any:
@@ -513,7 +575,8 @@ class _Guard(Linker):
 
     def _charge(self, weight: Any) -> None:
         size = weight._ints.nbytes if isinstance(weight, QTensor) else getattr(weight, "nbytes", 0)
-        self._budget.charge(size, "its packed weights")
+        self.work(_PACKING)
+        self.budget.charge(size, "its packed weights")
 
     def packed(self, name: str, state: Any) -> Any:
         """The packed weights that a script object is."""
