@@ -1530,6 +1530,14 @@ typedef struct {
 #ifdef QN_FLOATS
 enum { QN_WINDOWS = QN_BLOCK }; /* the fewest channels of qn_max_windows and qn_mean_windows; 0: they don't exist */
 
+/* Loops over a window. Clang unrolls those of constant length of its own accord; told to, it would unroll all the others
+ * too, one inside the other: thousands of copies, minutes of compiling. */
+#if defined(__clang__)
+#define QN_UNROLL_WINDOW
+#else
+#define QN_UNROLL_WINDOW QN_UNROLL
+#endif
+
 QN_INLINE void qn_max_body(const ptrdiff_t rows, const ptrdiff_t taps, const qn_windows *windows, const uint8_t *x,
                            uint8_t *out, const int flip)
 {
@@ -1538,8 +1546,8 @@ QN_INLINE void qn_max_body(const ptrdiff_t rows, const ptrdiff_t taps, const qn_
         QN_FOR_BLOCKS(c, w.channels) {
             qn_vb q = qn_b_load(x + c);
             for (ptrdiff_t p = 0; p < w.planes; p++)
-                QN_UNROLL for (ptrdiff_t r = 0; r < rows; r++)
-                    QN_UNROLL for (ptrdiff_t t = 0; t < taps; t++) {
+                QN_UNROLL_WINDOW for (ptrdiff_t r = 0; r < rows; r++)
+                    QN_UNROLL_WINDOW for (ptrdiff_t t = 0; t < taps; t++) {
                         qn_vb v = qn_b_load(x + c + p * w.plane_step + r * w.row_step + t * w.tap_step);
                         q = flip ? QN_I(max_epi8)(q, v) : QN_I(max_epu8)(q, v);
                     }
@@ -1583,9 +1591,9 @@ QN_INLINE void qn_mean_body(const int rule, const ptrdiff_t planes, const ptrdif
             ptrdiff_t most = 256; /* bytes whose sum fits 16 bits */
             QN_UNROLL for (int v = 0; v < 4; v++)
                 acc[v] = QN_I(set1_epi32)(-offset);
-            QN_UNROLL for (ptrdiff_t p = 0; p < planes; p++)
-                QN_UNROLL for (ptrdiff_t r = 0; r < rows; r++)
-                    QN_UNROLL for (ptrdiff_t t = 0; t < taps; t++) {
+            QN_UNROLL_WINDOW for (ptrdiff_t p = 0; p < planes; p++)
+                QN_UNROLL_WINDOW for (ptrdiff_t r = 0; r < rows; r++)
+                    QN_UNROLL_WINDOW for (ptrdiff_t t = 0; t < taps; t++) {
                         qn_vb v = qn_b_load(x + c + p * w.plane_step + r * w.row_step + t * w.tap_step);
                         v = flip ? qn_b_flip(v, flip) : v;
                         both = QN_I(add_epi16)(both, v);
