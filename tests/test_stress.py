@@ -114,7 +114,7 @@ def test_settings_in_many_threads() -> None:
 @pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has a GIL")
 def test_the_gil_stays_off() -> None:
     for level in _dispatch.AVAILABLE:
-        for call in shared_calls(np.random.default_rng(0)):
-            with _dispatch.use_level(level):
+        with _dispatch.use_level(level):
+            for call in shared_calls(np.random.default_rng(0)):
                 call()
     assert not sys._is_gil_enabled()  # type: ignore[attr-defined,unused-ignore]
