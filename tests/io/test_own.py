@@ -8,7 +8,6 @@ import json
 import math
 import subprocess
 import sys
-import time
 import tracemalloc
 import warnings
 import zipfile
@@ -254,7 +253,7 @@ def test_a_weight_that_may_change_is_packed_at_once() -> None:
 
 
 @pytest.mark.slow
-def test_a_resnet50_opens_quickly(tmp_path: Path) -> None:
+def test_a_resnet50_opens_without_packing(tmp_path: Path) -> None:
     layers = [(3, 64, 7)]
     width = 64
     for blocks, inner in ((3, 64), (4, 128), (6, 256), (3, 512)):
@@ -266,12 +265,10 @@ def test_a_resnet50_opens_quickly(tmp_path: Path) -> None:
     for layer in net:
         layer.set_weight_bias(per_channel(*layer.weight().shape), layer.bias())
     quantnn.save(net, tmp_path / "net.npz")
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        quantnn.load(tmp_path / "net.npz")
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.1  # 0.025 on an idle machine
+    packed = [getattr(m, "_packed_params", None) for m in quantnn.load(tmp_path / "net.npz").modules()]
+    waiting = [p._waiting is not None for p in packed if hasattr(p, "_waiting")]
+    assert len(waiting) == len(net)
+    assert all(waiting)  # so it takes some 15 ms, whatever the weights' size
 
 
 @pytest.mark.parametrize(
