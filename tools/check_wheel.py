@@ -1,4 +1,4 @@
-"""Check wheels: ``python tools/check_wheel.py [--most BYTES] WHEEL-OR-FOLDER...``.
+"""Check wheels: ``python tools/check_wheel.py WHEEL-OR-FOLDER...``.
 
 Small enough, no source files, nothing outside the package, licences (of the OpenMP library too, where it is inside),
 type information.
@@ -6,7 +6,6 @@ type information.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import zipfile
 from pathlib import Path
@@ -16,7 +15,7 @@ SOURCES = (".pyx", ".pxi", ".pxd", ".h", ".c", "CMakeLists.txt")
 LIBRARIES = {"libgomp": "libgomp.txt", "libomp": "libomp.txt", "vcomp": "vcomp.txt"}
 
 
-def faults(wheel: Path, most: int) -> list[str]:
+def faults(wheel: Path) -> list[str]:
     """What is wrong with a wheel."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
@@ -33,21 +32,17 @@ def faults(wheel: Path, most: int) -> list[str]:
     found += [f"no licence: {text}" for text in sorted(licences - shipped)]
     if "quantnn/py.typed" not in names:
         found.append("no py.typed")
-    if size > most:
-        found.append(f"{size:,} bytes, more than {most:,}")
+    if size > MOST_BYTES:
+        found.append(f"{size:,} bytes, more than {MOST_BYTES:,}")
     return found
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Check wheels.", allow_abbrev=False)
-    parser.add_argument("--most", type=int, default=MOST_BYTES, metavar="BYTES")
-    parser.add_argument("paths", type=Path, nargs="*", metavar="WHEEL-OR-FOLDER")
-    options = parser.parse_args()
-    wheels = [w for path in options.paths for w in (sorted(path.glob("*.whl")) if path.is_dir() else [path])]
+    wheels = [w for path in map(Path, sys.argv[1:]) for w in (sorted(path.glob("*.whl")) if path.is_dir() else [path])]
     if not wheels:
         print("no wheel")
         return 1
-    found = [f"{wheel.name}: {fault}" for wheel in wheels for fault in faults(wheel, options.most)]
+    found = [f"{wheel.name}: {fault}" for wheel in wheels for fault in faults(wheel)]
     print(*found, sep="\n")
     return int(bool(found))
 

@@ -61,4 +61,7 @@ static int qn_type(PyObject *array) {
     PyErr_Format(PyExc_TypeError, "a kernel takes uint8, int8 or int32; got the format %c", format);
     return -1;
 }
+
+/* The bytes of an element of such a type. */
+static inline Py_ssize_t qn_size(int type) { return type == QN_INT32 ? 4 : 1; }
 #endif

@@ -24,7 +24,7 @@ Parallel: over blocks of runs, elements or rows.
 """
 from cython.parallel cimport prange
 from libc.math cimport INFINITY
-from arrays cimport QN_INT8, QN_INT32, QN_UINT8, qn_read, qn_type, qn_write
+from arrays cimport QN_INT8, QN_UINT8, qn_read, qn_size, qn_type, qn_write
 from numerics cimport (
     cut, flip, int8_t, int32_t, qint_t, qn_add, qn_ds, qn_dv, qn_dv_offset, qn_mul, qn_qs, qn_qs32, qn_qt, qn_qv,
     qn_rint, qn_rne_clamp, qn_sub, uint8_t,
@@ -87,7 +87,8 @@ cdef inline qint_t _requantize(float c, float m, int32_t zo, int32_t lo, int32_t
 def add(a, b, out, outer, Py_ssize_t step_a, Py_ssize_t step_b, Py_ssize_t run, Py_ssize_t n_vector, double scale_a,
         int32_t za, double scale_b, int32_t zb, double out_scale, int32_t zo, int32_t lo, int32_t hi, bint relu,
         int threads, /):
-    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef int t = qn_type(out)
+    cdef Py_ssize_t size = qn_size(t)
     cdef Py_ssize_t n
     cdef void *x = qn_read(a, size, 0, NULL)
     cdef void *y = qn_read(b, size, 0, NULL)
@@ -168,7 +169,8 @@ cdef inline void _add(const qint_t* a, Py_ssize_t step_a, const qint_t* b, Py_ss
 
 def mul(a, b, out, outer, Py_ssize_t step_a, Py_ssize_t step_b, Py_ssize_t run, double scale_a, int32_t za,
         double scale_b, int32_t zb, double out_scale, int32_t zo, int32_t lo, int32_t hi, int threads, /):
-    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef int t = qn_type(out)
+    cdef Py_ssize_t size = qn_size(t)
     cdef Py_ssize_t n
     cdef void *x = qn_read(a, size, 0, NULL)
     cdef void *y = qn_read(b, size, 0, NULL)
@@ -232,7 +234,8 @@ cdef inline void _mul(const qint_t* a, Py_ssize_t step_a, const qint_t* b, Py_ss
 # `weight` holds qw - zw, `one` is what the weight 1.0 has in its place.
 def prelu(q, out, weight, Py_ssize_t inner, int32_t one, double scale, int32_t zero_point, double weight_scale,
           double out_scale, int32_t zo, int32_t lo, int32_t hi, int threads, /):
-    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef int t = qn_type(out)
+    cdef Py_ssize_t size = qn_size(t)
     cdef Py_ssize_t n, channels
     cdef void *x = qn_read(q, size, 0, &n)
     cdef void *to = qn_write(out, size, 0, NULL)
@@ -296,7 +299,8 @@ cdef inline void _prelu_run(const qint_t* q, qint_t* out, Py_ssize_t n, const in
 
 def shift(q, out, double scale, int32_t zero_point, int32_t c, double out_scale, int32_t zo, int32_t lo, int32_t hi,
           int threads, /):
-    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef int t = qn_type(out)
+    cdef Py_ssize_t size = qn_size(t)
     cdef Py_ssize_t n
     cdef void *x = qn_read(q, size, 0, &n)
     cdef void *to = qn_write(out, size, 0, NULL)
@@ -328,7 +332,8 @@ cdef void _shift(const qint_t* q, qint_t* out, Py_ssize_t start, Py_ssize_t stop
 
 
 def reflect(q, out, int32_t lo, int threads, /):
-    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef int t = qn_type(out)
+    cdef Py_ssize_t size = qn_size(t)
     cdef Py_ssize_t n
     cdef void *x = qn_read(q, size, 0, &n)
     cdef void *to = qn_write(out, size, 0, NULL)
@@ -362,7 +367,8 @@ cdef void _reflect(const qint_t* q, qint_t* out, Py_ssize_t start, Py_ssize_t st
 
 def cat_rows(x, out, Py_ssize_t columns, Py_ssize_t start, Py_ssize_t width, double scale, int32_t zero_point,
              double out_scale, int32_t zo, int32_t lo, int32_t hi, bint relu, int threads, /):
-    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef int t = qn_type(out)
+    cdef Py_ssize_t size = qn_size(t)
     cdef Py_ssize_t n
     cdef void *first = qn_read(x, size, 0, &n)
     cdef void *to = qn_write(out, size, 0, NULL)
@@ -406,7 +412,8 @@ cdef void _cat_row(const qint_t* x, qint_t* out, Py_ssize_t n, float s, int32_t 
 
 def cat_nhwc(x, out, Py_ssize_t columns, Py_ssize_t start, Py_ssize_t width, double scale, int32_t zero_point,
              double out_scale, int32_t zo, int32_t lo, int32_t hi, bint relu, int threads, /):
-    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef int t = qn_type(out)
+    cdef Py_ssize_t size = qn_size(t)
     cdef Py_ssize_t n
     cdef void *first = qn_read(x, size, 0, &n)
     cdef void *to = qn_write(out, size, 0, NULL)
@@ -486,7 +493,7 @@ cdef void _cat_lookup(const uint8_t* x, uint8_t* out, Py_ssize_t n, Py_ssize_t w
 
 
 def cat_copy(x, out, Py_ssize_t columns, Py_ssize_t start, Py_ssize_t width, int threads, /):
-    cdef int size = 4 if qn_type(out) == QN_INT32 else 1
+    cdef Py_ssize_t size = qn_size(qn_type(out))
     cdef Py_ssize_t n
     cdef const uint8_t* first = <const uint8_t*>qn_read(x, size, 0, &n)
     cdef uint8_t* to = <uint8_t*>qn_write(out, size, 0, NULL) + start * size

@@ -21,9 +21,9 @@ horizontal step once; it goes through strips of columns for which they stay in t
 from cython.parallel cimport prange
 from libc.math cimport floorf
 from libc.stdint cimport int64_t, uint8_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
 from libc.string cimport memcpy
-from arrays cimport QN_INT8, QN_INT32, QN_UINT8, qn_read, qn_type, qn_write
+from arrays cimport QN_INT8, QN_UINT8, allocated, qn_read, qn_size, qn_type, qn_write
 from numerics cimport aligned, cut, flip, int8_t, int32_t, qint_t, qn_fma, qn_qs32, qn_rne_clamp
 
 cdef extern from "simd.h" nogil:
@@ -47,18 +47,11 @@ cdef struct Images:
     Py_ssize_t channels
 
 
-cdef void *_scratch(size_t size) except NULL:
-    cdef void *block = malloc(size)
-    if block == NULL:
-        raise MemoryError(f"interpolate: cannot allocate {size} bytes")
-    return block
-
-
 # ---- nearest ------------------------------------------------------------------------------------------------------
 
 def nearest(x, out, tuple size, tuple out_size, Py_ssize_t channels, tuple rates, bint exact, int threads, /):
     """Sizes and rates are of (D, H, W)."""
-    cdef int bytes = 4 if qn_type(out) == QN_INT32 else 1
+    cdef Py_ssize_t bytes = qn_size(qn_type(out))
     cdef Py_ssize_t n
     cdef void* first = qn_read(x, bytes, 0, NULL)
     cdef void* to = qn_write(out, bytes, 0, &n)
@@ -69,7 +62,7 @@ def nearest(x, out, tuple size, tuple out_size, Py_ssize_t channels, tuple rates
     cdef Py_ssize_t rows = n // (s.width * channels)
     cdef float rd, rh, rw
     rd, rh, rw = rates
-    cdef int64_t* index = <int64_t*>_scratch((s.depth + s.height + s.width) * sizeof(int64_t))
+    cdef int64_t* index = <int64_t*>allocated("interpolate", (s.depth + s.height + s.width) * sizeof(int64_t))
     with nogil:
         _nearest_index(index, s.depth, s.in_depth, rd, exact)
         _nearest_index(index + s.depth, s.height, s.in_height, rh, exact)
@@ -152,7 +145,8 @@ cdef struct Plan:
 def bilinear(x, out, tuple size, tuple out_size, Py_ssize_t channels, tuple rates, bint align_corners,
              bint channels_last, Py_ssize_t split, int32_t zero_point, int32_t lo, int32_t hi, int threads, /):
     """Sizes and rates are of (H, W)."""
-    cdef int type = qn_type(out), bytes = 4 if type == QN_INT32 else 1
+    cdef int type = qn_type(out)
+    cdef Py_ssize_t bytes = qn_size(type)
     cdef Py_ssize_t n
     cdef void* first = qn_read(x, bytes, 0, NULL)
     cdef void* to = qn_write(out, bytes, 0, &n)
@@ -167,8 +161,8 @@ def bilinear(x, out, tuple size, tuple out_size, Py_ssize_t channels, tuple rate
     # source positions, then weights, then for each thread three rows, the wider of input and output, and room to align
     # them, then `rest`
     cdef Py_ssize_t positions = s.height + s.width, step = 3 * max(s.width, s.in_width) * channels + 48
-    cdef int64_t* index = <int64_t*>_scratch(
-        positions * (sizeof(int64_t) + sizeof(float)) + threads * step * sizeof(float) + row)
+    cdef int64_t* index = <int64_t*>allocated(
+        "interpolate", positions * (sizeof(int64_t) + sizeof(float)) + threads * step * sizeof(float) + row)
     cdef float* weight = <float*>(index + positions)
     cdef float* scratch = weight + positions
     cdef uint8_t* rest = <uint8_t*>(scratch + threads * step)

@@ -27,9 +27,9 @@ Parallel: over pixels, rows, groups, and parts of an image.
 from cython.parallel cimport prange
 from libc.math cimport fabsf, sqrt, sqrtf
 from libc.stdint cimport uint64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
-from arrays cimport QN_INT8, QN_INT32, QN_UINT8, qn_read, qn_type, qn_write
+from arrays cimport QN_INT8, QN_UINT8, allocated, qn_read, qn_size, qn_type, qn_write
 from numerics cimport (
     aligned,
     cut,
@@ -115,14 +115,6 @@ cdef class Vectors:
         self.var = <const float*>qn_read(var, 4, 0, NULL)
 
 
-cdef void *_scratch(size_t size) except NULL:
-    # size bytes, to be freed, and what aligning takes
-    cdef void *block = malloc(size + 64)
-    if block == NULL:
-        raise MemoryError(f"normalization: cannot allocate {size} bytes")
-    return block
-
-
 # Sums of a group: of q, and of q*q as high * 2**32 + low, which qint32 needs.
 ctypedef struct Sums:
     int64_t first
@@ -171,11 +163,12 @@ cdef inline int32_t _any_qs(float y, Output o) noexcept nogil:
 def batch_norm(x, out, Vectors v, double eps, double scale, double out_scale, Py_ssize_t row, int32_t z, int32_t zo,
                int32_t lo, int32_t hi, int threads, /):
     """A row of `row` elements is one pixel, or several whole pixels of a few channels."""
-    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef int t = qn_type(out)
+    cdef Py_ssize_t size = qn_size(t)
     cdef Py_ssize_t n, step = (row + 15) // 16 * 16
     cdef void *first = qn_read(x, size, 0, &n)
     cdef void *to = qn_write(out, size, 0, NULL)
-    cdef void *block = _scratch(2 * step * sizeof(float))
+    cdef void *block = allocated("normalization", 2 * step * sizeof(float) + 64)
     cdef float* alpha = aligned(<float*>block)
     cdef float* beta = alpha + step
     cdef Output o = Output(1, zo, lo, hi)
@@ -290,7 +283,8 @@ cdef void _statistics(Sums* total, Py_ssize_t n, float scale, int32_t z, double 
 
 def layer_norm(x, out, Vectors v, float scale, int32_t z, double eps, float inv, int32_t zo, int32_t lo, int32_t hi,
                int threads, /):
-    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef int t = qn_type(out)
+    cdef Py_ssize_t size = qn_size(t)
     cdef Py_ssize_t n
     cdef void *first = qn_read(x, size, 0, &n)
     cdef void *to = qn_write(out, size, 0, NULL)
@@ -382,7 +376,8 @@ cdef void _layer_norm(const qint_t* x, qint_t* out, Py_ssize_t n, const float* w
 
 def group_norm(x, out, Vectors v, Py_ssize_t inner, Py_ssize_t groups, float scale, int32_t z, double eps, float inv,
                int32_t zo, int32_t lo, int32_t hi, int threads, /):
-    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef int t = qn_type(out)
+    cdef Py_ssize_t size = qn_size(t)
     cdef Py_ssize_t n
     cdef void *first = qn_read(x, size, 0, &n)
     cdef void *to = qn_write(out, size, 0, NULL)
@@ -458,13 +453,15 @@ def group_norm_last(x, out, Vectors v, Py_ssize_t pixels, Py_ssize_t groups, Py_
     The factors and offsets of all channels are held row/C times over, so that as many pixels make one row. If there is
     more than one, run is `row` and all of it is quantized alike.
     """
-    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef int t = qn_type(out)
+    cdef Py_ssize_t size = qn_size(t)
     cdef Py_ssize_t n
     cdef void *first = qn_read(x, size, 0, &n)
     cdef void *to = qn_write(out, size, 0, NULL)
     cdef Py_ssize_t channels = v.size, count = n // (pixels * channels), parts = (threads + count - 1) // count
     cdef Py_ssize_t step = (row + 15) // 16 * 16
-    cdef void *block = _scratch(2 * count * step * sizeof(float) + 3 * count * parts * channels * sizeof(int64_t))
+    cdef void *block = allocated("normalization", 2 * count * step * sizeof(float)
+                                 + 3 * count * parts * channels * sizeof(int64_t) + 64)
     cdef float* factor = aligned(<float*>block)
     cdef float* offset = factor + count * step
     cdef Images images = Images(pixels, channels, groups, parts, <int64_t*>(offset + count * step))

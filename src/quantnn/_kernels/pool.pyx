@@ -21,9 +21,9 @@ Parallel: over output rows (n, d, h).
 from cython.parallel cimport prange
 from libc.math cimport ceilf, floorf, isinf
 from libc.stdint cimport int64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
 from libc.string cimport memcpy
-from arrays cimport QN_INT8, QN_INT32, QN_UINT8, qn_read, qn_type, qn_write
+from arrays cimport QN_INT8, QN_INT32, QN_UINT8, allocated, qn_read, qn_size, qn_type, qn_write
 from numerics cimport cut, flip, int8_t, int32_t, qint_t, qn_add, qn_fma, qn_mul, qn_qs32, qn_rne_clamp, qn_sub
 from numerics cimport int16_t, uint8_t, uint16_t, uint32_t
 
@@ -85,13 +85,6 @@ cdef inline Py_ssize_t _at(Steps s, Py_ssize_t n, Py_ssize_t d, Py_ssize_t h, Py
     return n * s.image + d * s.plane + h * s.row + w * s.pixel
 
 
-cdef void *_scratch(Py_ssize_t size) except NULL:
-    cdef void *block = malloc(max(size, 1))
-    if block == NULL:
-        raise MemoryError(f"pooling: cannot allocate {size} bytes")
-    return block
-
-
 cdef Axis _axis(int64_t size, int64_t out, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) noexcept:
     cdef Axis a
     a.size = size
@@ -121,10 +114,10 @@ def max_pool(x, out, tuple shape, tuple sizes, tuple kernel, tuple stride, tuple
     cdef Py_ssize_t rows = shape[0] * d.out * h.out
     cdef bint floats = isinf(lowest) != 0
     cdef int t = QN_INT32 if floats else qn_type(out)
-    cdef int size = 4 if t == QN_INT32 else 1
+    cdef Py_ssize_t size = qn_size(t)
     cdef void *first = qn_read(x, size, 0, NULL)
     cdef void *to = qn_write(out, size, 0, NULL)
-    cdef void *held = _scratch(threads * steps.row * size)  # a row of the input for each thread
+    cdef void *held = allocated("pooling", threads * steps.row * size)  # a row of the input for each thread
     if floats:
         _max_pool(<const float*>first, <float*>to, <float*>held, steps, d, h, w, <float>lowest, rows, threads)
     elif t == QN_UINT8:
@@ -355,10 +348,10 @@ def average(x, out, tuple shape, tuple sizes, tuple kernel, tuple stride, tuple 
     mean.hi = hi
     cdef Py_ssize_t rows = shape[0] * d.out * h.out, held = steps.row if steps.pixel < FEW else 0
     cdef int t = qn_type(out)
-    cdef int size = 4 if t == QN_INT32 else 1
+    cdef Py_ssize_t size = qn_size(t)
     cdef void *first = qn_read(x, size, 0, NULL)
     cdef void *to = qn_write(out, size, 0, NULL)
-    cdef int32_t *sums = <int32_t*>_scratch(threads * held * sizeof(int32_t))  # a row for each thread
+    cdef int32_t *sums = <int32_t*>allocated("pooling", threads * held * sizeof(int32_t))  # a row for each thread
     if t == QN_UINT8:
         _average(<const uint8_t*>first, <uint8_t*>to, sums, held, steps, d, h, w, mean, rows, threads)
     elif t == QN_INT8:

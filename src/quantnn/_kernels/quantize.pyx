@@ -24,7 +24,7 @@ Parallel: over elements, or over (outer, channel) rows; the reductions, pack and
 """
 from cython.parallel cimport prange
 from libc.math cimport sqrt
-from arrays cimport QN_INT8, QN_INT32, QN_UINT8, qn_read, qn_type, qn_write
+from arrays cimport QN_INT8, QN_UINT8, qn_read, qn_size, qn_type, qn_write
 from numerics cimport (
     cut, flip, int8_t, int32_t, int64_t, qint_t, qn_ds, qn_qs, qn_qs32, qn_qt, qn_qv, qn_rne_clamp, qn_rne_clamp32,
     uint8_t,
@@ -37,7 +37,8 @@ cdef extern from "simd.h" nogil:
 
 
 def quantize(x, out, float inv, int32_t zo, int32_t lo, int32_t hi, int threads, /):
-    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef int t = qn_type(out)
+    cdef Py_ssize_t size = qn_size(t)
     cdef Py_ssize_t n
     cdef const float *first = <const float*>qn_read(x, 4, 0, &n)
     cdef void *to = qn_write(out, size, 0, NULL)
@@ -83,7 +84,8 @@ def quantize_after(x, out, float inv, int32_t zo, int32_t lo, int32_t hi, /):
 
 
 def quantize_channels(x, out, inv, zo, int32_t lo, int32_t hi, int threads, /):
-    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef int t = qn_type(out)
+    cdef Py_ssize_t size = qn_size(t)
     cdef Py_ssize_t[3] shape
     cdef const float *first = <const float*>qn_read(x, 4, 3, shape)
     cdef void *to = qn_write(out, size, 3, NULL)
@@ -120,7 +122,8 @@ cdef void _quantize_row(const float *x, qint_t *out, Py_ssize_t n, float inv, fl
 
 
 def dequantize(q, out, float scale, int32_t zero_point, int threads, /):
-    cdef int t = qn_type(q), size = 4 if t == QN_INT32 else 1
+    cdef int t = qn_type(q)
+    cdef Py_ssize_t size = qn_size(t)
     cdef Py_ssize_t n
     cdef void *first = qn_read(q, size, 0, &n)
     cdef float *to = <float*>qn_write(out, 4, 0, NULL)
@@ -154,7 +157,8 @@ cdef void _dequantize(const qint_t *q, float *out, Py_ssize_t start, Py_ssize_t 
 
 
 def dequantize_channels(q, out, scale, zero_point, bint float_qparams, /):
-    cdef int t = qn_type(q), size = 4 if t == QN_INT32 else 1
+    cdef int t = qn_type(q)
+    cdef Py_ssize_t size = qn_size(t)
     cdef Py_ssize_t[3] shape
     cdef void *first = qn_read(q, size, 3, shape)
     cdef float *to = <float*>qn_write(out, 4, 3, NULL)
@@ -211,7 +215,8 @@ def unpack(packed, out, int bits, /):
 
 
 def mean(q, out, int32_t lo, int32_t hi, /):
-    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef int t = qn_type(out)
+    cdef Py_ssize_t size = qn_size(t)
     cdef Py_ssize_t n, rows
     cdef void *first = qn_read(q, size, 0, &n)
     cdef void *to = qn_write(out, size, 0, &rows)
@@ -241,7 +246,8 @@ cdef void _mean(const qint_t *q, qint_t *out, Py_ssize_t rows, Py_ssize_t n, int
 
 
 def std(q, out, double correction, double scale, float inv, int32_t zo, int32_t lo, int32_t hi, /):
-    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef int t = qn_type(out)
+    cdef Py_ssize_t size = qn_size(t)
     cdef Py_ssize_t n, rows
     cdef void *first = qn_read(q, size, 0, &n)
     cdef void *to = qn_write(out, size, 0, &rows)

@@ -15,7 +15,7 @@ Parallel: over rows.
 from cython.parallel cimport prange
 from libc.math cimport exp
 from libc.string cimport memcpy
-from arrays cimport QN_INT8, QN_INT32, QN_UINT8, qn_read, qn_type, qn_write
+from arrays cimport QN_INT8, QN_UINT8, qn_read, qn_size, qn_type, qn_write
 from numerics cimport int8_t, int32_t, qint_t, qn_ds, qn_qs32, qn_qt, uint8_t
 
 cdef extern from "simd.h" nogil:
@@ -36,7 +36,8 @@ def table(double scale, out, /):
 # `table` is read for 8-bit integers only.
 def softmax(q, out, Py_ssize_t n, table, double scale, int32_t zero_point, double out_scale, int32_t out_zero_point,
             int32_t lo, int32_t hi, int threads, /):
-    cdef int t = qn_type(out), size = 4 if t == QN_INT32 else 1
+    cdef int t = qn_type(out)
+    cdef Py_ssize_t size = qn_size(t)
     cdef Py_ssize_t elements
     cdef void* x = qn_read(q, size, 0, &elements)
     cdef void* to = qn_write(out, size, 0, NULL)

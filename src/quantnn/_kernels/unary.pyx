@@ -17,7 +17,7 @@ To add a function: a name in `Function`, a constant below it, a line in `value`.
 """
 from cython.parallel cimport prange
 from libc.math cimport exp, expm1, tanh
-from arrays cimport QN_INT8, QN_INT32, QN_UINT8, qn_read, qn_type, qn_write
+from arrays cimport QN_INT8, QN_UINT8, qn_read, qn_size, qn_type, qn_write
 from numerics cimport (
     cut, flip, int8_t, int32_t, qint_t, qn_ds, qn_dv, qn_dv_offset, qn_qs, qn_qs32, qn_qv, uint8_t,
 )
@@ -67,7 +67,8 @@ cdef inline float value(int function, float x, float a, float b, bint vector) no
 
 def compute(int function, q, out, double scale, int32_t zero_point, double out_scale, int32_t out_zero_point,
             int32_t lo, int32_t hi, double a, double b, Py_ssize_t run, Py_ssize_t n_vector, int threads, /):
-    cdef int type = qn_type(out), size = 4 if type == QN_INT32 else 1
+    cdef int type = qn_type(out)
+    cdef Py_ssize_t size = qn_size(type)
     cdef Py_ssize_t n
     cdef void *x = qn_read(q, size, 0, &n)
     cdef void *to = qn_write(out, size, 0, NULL)
@@ -152,7 +153,8 @@ cdef void _lookup(const uint8_t* q, uint8_t* out, const uint8_t* table_vector, c
 
 
 def clamp(q, out, int32_t lo, int32_t hi, int threads, /):
-    cdef int type = qn_type(out), size = 4 if type == QN_INT32 else 1
+    cdef int type = qn_type(out)
+    cdef Py_ssize_t size = qn_size(type)
     cdef Py_ssize_t n
     cdef void *x = qn_read(q, size, 0, &n)
     cdef void *to = qn_write(out, size, 0, NULL)

@@ -300,9 +300,10 @@ class _InstanceNorm(_Norm):
 
     def forward(self, input: QTensor) -> QTensor:
         """Normalize each channel of each sample of a QTensor of shape (N, C, *spatial)."""
-        p, b = self._parameters, self._buffers  # quicker than the attributes
+        d = self.__dict__  # quicker than the attributes
+        p, b = d["_parameters"], d["_buffers"]
         return _normalization.run_group_norm(
-            "instance_norm", input, None, p["weight"], p["bias"], self.eps, b["scale"].item(), b["zero_point"].item()
+            "instance_norm", input, None, p["weight"], p["bias"], d["eps"], b["scale"].item(), b["zero_point"].item()
         )
 
     def extra_repr(self) -> str:
