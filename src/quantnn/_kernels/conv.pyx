@@ -29,6 +29,7 @@ cdef enum:
     NARROW = 14  # rows of output pixels that are shorter do not fill a tile:
     DENSE = 1 << 18  # their bytes are gathered, if those of a run fit in the second-level cache beside the weights
     OUT = 24576  # at most about this many bytes of outputs of a run: they stay near until all panels have filled them
+    SHORT = 32  # pixels of a run that is one tile: its bytes and outputs stay next to the core, the weights pass in order
     WEIGHTS = 1 << 20  # with more bytes of weights than this a run has LONG pixels, for they come from far
 
 
@@ -141,7 +142,7 @@ cdef int _images(Conv w, Columns columns, qn_panel p, Image image, Py_ssize_t n,
     image.units = (image.pixels + image.unit - 1) // image.unit
     most = RUN
     if w.even and not image.dense:
-        most = min(max(OUT // image.out_channels, RUN), 2 * RUN)
+        most = SHORT if image.unit <= 16 and k.panels > 1 else min(max(OUT // image.out_channels, RUN), 2 * RUN)
     if w.even and k.bytes() > WEIGHTS:
         most = LONG // 4 if image.dense else LONG
     most = max(min(most, TABLE // k.taps) // image.unit, 1)

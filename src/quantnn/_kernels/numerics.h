@@ -30,9 +30,11 @@
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #define QN_INLINE static __forceinline
+#define QN_NOINLINE __declspec(noinline)
 #define QN_UNROLL
 #else
 #define QN_INLINE static inline __attribute__((always_inline))
+#define QN_NOINLINE __attribute__((noinline))
 #define QN_UNROLL _Pragma("GCC unroll 16")
 #endif
 

@@ -830,7 +830,8 @@ static inline void qn_pair(const qn_panel *p, const uint8_t *x, ptrdiff_t far, c
 
 /* Two tile registers of up to 16 rows and two of 16 columns make four of accumulators; 64 k at a time. The columns of a
  * panel lie in memory as a tile register wants them; rows must be evenly spaced. While a tile is multiplied, the one
- * before is requantized, a few rows after each 64 k: products and vectors have units of their own. */
+ * before is requantized, a few rows after each 64 k: products and vectors have units of their own. With few k, a few rows
+ * also come between the loads and the stores of accumulators, for the processor looks only some 500 instructions ahead. */
 enum { QN_EVEN = 8, QN_FEW_ROWS = 4 }; /* with fewer rows of one tap registers are as quick */
 enum { QN_TILE_ROW = 2 * QN_LANES };   /* accumulators of a row in memory */
 
@@ -898,10 +899,17 @@ QN_INLINE void qn_finish(const int nv, qn_rest *t)
     t->rows -= some;
 }
 
+/* The same n times, at most until all is done. */
+QN_INLINE void qn_finish_some(const int nv, qn_rest *t, int n)
+{
+    for (; n > 0 && t->rows > 0; n--)
+        qn_finish(nv, t);
+}
+
 QN_INLINE void qn_flush_body(const int nv, qn_work *w)
 {
-    for (qn_rest rest = qn_rest_of(nv, w); rest.rows > 0;)
-        qn_finish(nv, &rest);
+    qn_rest rest = qn_rest_of(nv, w);
+    qn_finish_some(nv, &rest, w->mr);
     w->mr = 0;
 }
 
@@ -944,13 +952,15 @@ static void qn_configure(qn_work *w, int upper, int lower, int bytes)
     w->bytes = bytes;
 }
 
-/* The rows from `rows` on, `upper` and then (if `two`) `lower` of them: each part is evenly spaced. */
-QN_INLINE void qn_tile_amx_body(const int nv, const int two, qn_work *w, int upper, int lower, const qn_panel *p,
-                                const uint8_t *const *rows, ptrdiff_t stride, ptrdiff_t even)
+/* The rows from `rows` on, `upper` and then (if `two`) `lower` of them: each part is evenly spaced. few: less than eight
+ * times 64 k at all taps. */
+QN_INLINE void qn_tile_amx_body(const int nv, const int two, const int few, qn_work *w, int upper, int lower,
+                                const qn_panel *p, const uint8_t *const *rows, ptrdiff_t stride, ptrdiff_t even)
 {
     const ptrdiff_t row = (ptrdiff_t)nv * 64; /* bytes of four k of the panel */
     const ptrdiff_t steps = (p->k4 + 15) / 16;
-    const int bytes = p->k4 < 16 ? (int)p->k4 * 4 : 64, turns = (int)(15 / (steps * p->taps) + 1);
+    const int bytes = p->k4 < 16 ? (int)p->k4 * 4 : 64;
+    const int turns = (int)((few ? 7 : 15) / (steps * p->taps) + 1);
     const int8_t *weights = p->weights;
     int32_t *acc = &w->acc[w->half][0][0];
     qn_rest rest;
@@ -964,12 +974,16 @@ QN_INLINE void qn_tile_amx_body(const int nv, const int two, qn_work *w, int upp
     w->p = *p; /* here, for the stores of tiles hold up what reads fresh fields behind them */
     w->nv = nv;
     _tile_loadd(0, p->offset, 0); /* the same for every row */
+    qn_finish_some(nv, &rest, few);
     if (nv == 2)
         _tile_loadd(1, p->offset + QN_LANES, 0);
+    qn_finish_some(nv, &rest, few);
     if (two)
         _tile_loadd(2, p->offset, 0);
+    qn_finish_some(nv, &rest, few);
     if (two && nv == 2)
         _tile_loadd(3, p->offset + QN_LANES, 0);
+    qn_finish_some(nv, &rest, few);
     for (ptrdiff_t tap = 0; tap < p->taps; tap++, rows += stride) {
         const uint8_t *x = rows[0] + p->x_offset, *y = two ? rows[upper] + p->x_offset : x;
         for (ptrdiff_t i = 0; i < steps; i++, weights += bytes / 4 * row, x += 64, y += 64) {
@@ -986,36 +1000,43 @@ QN_INLINE void qn_tile_amx_body(const int nv, const int two, qn_work *w, int upp
                 if (two)
                     _tile_dpbusd(3, 5, 7);
             }
-            for (int turn = 0; turn < turns && rest.rows > 0; turn++)
-                qn_finish(nv, &rest);
+            qn_finish_some(nv, &rest, turns);
         }
     }
-    while (rest.rows > 0)
-        qn_finish(nv, &rest);
+    if (!few)
+        qn_finish_some(nv, &rest, rest.rows);
     _tile_stored(0, acc, QN_TILE_ROW * 4);
+    qn_finish_some(nv, &rest, few);
     if (nv == 2)
         _tile_stored(1, acc + QN_LANES, QN_TILE_ROW * 4);
+    qn_finish_some(nv, &rest, few);
     acc += upper * QN_TILE_ROW;
     if (two)
         _tile_stored(2, acc, QN_TILE_ROW * 4);
+    qn_finish_some(nv, &rest, few);
     if (two && nv == 2)
         _tile_stored(3, acc + QN_LANES, QN_TILE_ROW * 4);
+    if (few)
+        qn_finish_some(nv, &rest, rest.rows);
     __asm__ volatile("" ::: "memory"); /* the tile instructions do not tell the compiler what they write */
     w->half = 1 - w->half;
     w->mr = upper + lower;
 }
 
-static void qn_tile_amx(qn_work *w, int nv, int upper, int lower, const qn_panel *p, const uint8_t *const *rows,
-                        ptrdiff_t stride, ptrdiff_t even)
+/* Not inlined: among the many variables of a kernel GCC would keep its own in vector registers. */
+static QN_NOINLINE void qn_tile_amx(qn_work *w, int nv, int upper, int lower, const qn_panel *p,
+                                    const uint8_t *const *rows, ptrdiff_t stride, ptrdiff_t even)
 {
-    if (nv == 2 && lower)
-        qn_tile_amx_body(2, 1, w, upper, lower, p, rows, stride, even);
+    if (nv == 2 && lower && (p->k4 + 15) / 16 * p->taps < 8)
+        qn_tile_amx_body(2, 1, 1, w, upper, lower, p, rows, stride, even);
+    else if (nv == 2 && lower)
+        qn_tile_amx_body(2, 1, 0, w, upper, lower, p, rows, stride, even);
     else if (nv == 2)
-        qn_tile_amx_body(2, 0, w, upper, lower, p, rows, stride, even);
+        qn_tile_amx_body(2, 0, 0, w, upper, lower, p, rows, stride, even);
     else if (lower)
-        qn_tile_amx_body(1, 1, w, upper, lower, p, rows, stride, even);
+        qn_tile_amx_body(1, 1, 0, w, upper, lower, p, rows, stride, even);
     else
-        qn_tile_amx_body(1, 0, w, upper, lower, p, rows, stride, even);
+        qn_tile_amx_body(1, 0, 0, w, upper, lower, p, rows, stride, even);
 }
 
 /* Stretches are cut into about equal parts for the tile registers. */
