@@ -21,6 +21,7 @@ Parallel: over groups and runs of pixels or, where those are few, over panels of
 """
 from cython.parallel cimport prange
 from libc.stdlib cimport malloc
+from arrays cimport allocated
 from numerics cimport cut, qn_add, qn_mul
 
 include "pixels.pxi"
@@ -158,10 +159,9 @@ cdef int _images(Conv w, Columns columns, qn_panel p, Image image, Py_ssize_t n,
     tasks = k.groups * image.runs * image.splits
 
     # every read of whole groups of bytes may end behind what is needed
-    size = max(image.pixel, k.k4 * 4, image.row if w.even and (w.pd or w.ph) else 0, (image.pixels - image.safe) * image.pixel) + 64
-    outside = <uint8_t *>malloc(size)
-    if outside == NULL:
-        raise MemoryError(f"conv: cannot allocate {size} bytes")
+    size = max(image.pixel, k.k4 * 4, image.row if w.even and (w.pd or w.ph) else 0,
+               (image.pixels - image.safe) * image.pixel) + 64
+    outside = <uint8_t *>allocated("conv", size)
     memset(outside, zx, size)
     if image.safe < image.pixels:
         memcpy(outside, image.data + image.safe * image.pixel, (image.pixels - image.safe) * image.pixel)

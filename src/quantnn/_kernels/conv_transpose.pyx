@@ -24,6 +24,7 @@ Parallel: over runs of rows of cells or, where those are few, over panels of col
 """
 from cython.parallel cimport prange
 from libc.stdlib cimport malloc
+from arrays cimport allocated
 from numerics cimport cut, qn_add, qn_mul
 
 include "pixels.pxi"
@@ -312,9 +313,7 @@ cdef int _images(ConvTranspose w, Constants constants, qn_panel p, Image image, 
 
     # every read of whole groups of bytes may end behind what is needed
     size = max(image.pixel, k.k4 * 4, image.row if image.even else 0) + 64
-    outside = <uint8_t *>malloc(size)
-    if outside == NULL:
-        raise MemoryError(f"conv_transpose: cannot allocate {size} bytes")
+    outside = <uint8_t *>allocated("conv_transpose", size)
     memset(outside, zx, size)
     image.outside = outside
     if threads == 1:

@@ -10,7 +10,7 @@ Exactness: torch's integers at every level.
 Parallel: over panels of columns times blocks of rows.
 """
 from cython.parallel cimport prange
-from libc.stdlib cimport malloc
+from arrays cimport allocated
 from numerics cimport cut, qn_add, qn_mul
 
 include "rows.pxi"
@@ -43,9 +43,7 @@ def linear(Packed w, x, out, double sx, int32_t zx, double so, int32_t zo, bint 
     if size != k:
         # whole groups of bytes are read: give every row its missing ones
         stride = size
-        copy = <uint8_t *>malloc(max(rows * stride, 1))
-        if copy == NULL:
-            raise MemoryError(f"linear: cannot allocate {rows * stride} bytes")
+        copy = <uint8_t *>allocated("linear", rows * stride)
         with nogil:
             for r in range(rows):
                 memcpy(copy + r * stride, base + r * k, k)
